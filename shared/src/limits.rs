@@ -1,0 +1,25 @@
+//! Every limit of Pollux, named once.
+//!
+//! Buffers are sized from these numbers at start; nothing grows afterwards. A limit that an
+//! operator can meet says in its comment what happens there.
+
+/// Bytes in a page of guest memory, and in a slot of the page ring.
+pub const PAGE_SIZE: usize = 4096;
+
+/// vCPUs of a protected domain. A domain with more is refused at start.
+pub const VCPU_COUNT_MAX: usize = 16;
+
+/// Event channel ports of a protected domain: one FIFO event array page. More are refused.
+pub const EVENT_CHANNEL_COUNT_MAX: usize = 1024;
+
+/// Bytes of one domain's HVM context (4568 for one vCPU on Xen 4.17, about 2 KiB per further vCPU).
+pub const HVM_CONTEXT_SIZE_MAX: usize = 64 * 1024;
+
+/// Grant-table frames of a protected domain (Xen's default limit is 64).
+pub const GRANT_FRAME_COUNT_MAX: usize = 64;
+
+/// Bytes of the xl configuration that travels to the backup.
+pub const XL_CONFIG_SIZE_MAX: usize = 16 * 1024;
+
+/// Bytes of a domain name (xl accepts less; xenstore paths must stay short).
+pub const DOMAIN_NAME_SIZE_MAX: usize = 64;
