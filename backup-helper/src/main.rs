@@ -1,2 +1,2 @@
-//! Placeholder until the rooms are wired together.
+//! Nothing is wired together yet.
 fn main() {}

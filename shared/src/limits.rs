@@ -23,3 +23,15 @@ pub const XL_CONFIG_SIZE_MAX: usize = 16 * 1024;
 
 /// Bytes of a domain name (xl accepts less; xenstore paths must stay short).
 pub const DOMAIN_NAME_SIZE_MAX: usize = 64;
+
+/// FIFO event array pages of a protected domain (1024 ports each).
+pub const EVENT_ARRAY_PAGE_COUNT_MAX: usize = EVENT_CHANNEL_COUNT_MAX / 1024;
+
+/// HVM params that travel with a checkpoint (Xen 4.17 knows 39).
+pub const HVM_PARAM_COUNT_MAX: usize = 40;
+
+/// Bytes of a xenstore watch token; Linux writes a kernel address in hexadecimal, 16 digits.
+pub const WATCH_TOKEN_SIZE_MAX: usize = 64;
+
+/// Bytes of an encoded checkpoint state: 1024 ports of at most 20 bytes, and the rest.
+pub const CHECKPOINT_STATE_SIZE_MAX: usize = 32 * 1024;

@@ -1,1 +1,14 @@
-//! Room: codec.
+//! Codec: how the state beside guest memory is written down for the backup.
+//!
+//! Pages travel as they are; what Xen holds for a domain (event channels, where its structures
+//! lie, time) travels as a [`CheckpointState`], and what the backup must know before the first
+//! page as a [`DomainDescription`]. Both are postcard messages of bounded size. This room gives
+//! no meaning to the values: capture fills them, commit checks them against the limits, revive
+//! uses them.
+
+mod state;
+
+pub use state::{
+    CheckpointState, DecodeError, DomainDescription, EncodeError, EventChannel, EventChannelKind,
+    TscInfo, VcpuState, decode, encode,
+};
