@@ -1,0 +1,129 @@
+"""One Xen host: a QEMU process that runs Xen with a Debian dom0 in memory."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.agent import Agent, Result
+from lab.images import Images
+from lab.network import Network
+from lab.settings import REPLICATION_MTU, HostPlan, LabError
+
+# qemu64 with the extras is what Xen, its nested paging and the AEAD need; richer models crash dom0 under TCG.
+CPU_MODEL = "qemu64,+svm,+npt,+aes,+pclmulqdq,+ssse3,+sse4.1"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a host is built; all hosts of a lab share it."""
+
+    pcpus: int = 2
+    dom0_vcpus: int = 1
+    memory_mb: int = 2560
+    dom0_memory_mb: int = 1024
+    nic: str = "virtio-net-pci"
+
+
+class Host:
+    """A host that is running or can be started. Commands go through its agent."""
+
+    def __init__(self, plan: HostPlan, network: Network, folder: Path, shape: Shape) -> None:
+        self.plan = plan
+        self.network = network
+        self.folder = folder
+        self.shape = shape
+        self.agent = Agent(plan.letter, network.hosts, plan.management_address)
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def name(self) -> str:
+        """`a` or `b`."""
+        return self.plan.letter
+
+    @property
+    def shell_socket(self) -> Path:
+        """The second serial port, where an interactive shell waits."""
+        return self.folder / f"{self.name}-shell.sock"
+
+    @property
+    def console_log(self) -> Path:
+        """What Xen and dom0's kernel print."""
+        return self.folder / f"{self.name}-console.log"
+
+    def start(self, images: Images) -> None:
+        """Starts QEMU; `wait_ready` then waits for the agent."""
+        assert self.process is None or self.process.poll() is not None, "the host is running already"
+        self.shell_socket.unlink(missing_ok=True)
+        with open(self.folder / f"{self.name}-qemu.log", "wb") as log:
+            self.process = self.network.popen(
+                self.network.hosts, self._command(images),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )
+
+    def _command(self, images: Images) -> list[str]:
+        shape, plan = self.shape, self.plan
+        xen_line = (
+            f"console=com1 loglvl=info guest_loglvl=info dom0_mem={shape.dom0_memory_mb}M,max:"
+            f"{shape.dom0_memory_mb}M dom0_max_vcpus={shape.dom0_vcpus} dom0_vcpus_pin"
+        )
+        dom0_line = (
+            f"console=hvc0 quiet lab.host={plan.letter} lab.mgmt={plan.management_address} "
+            f"lab.lan={plan.lan_address} lab.repl={plan.replication_address} lab.mtu={REPLICATION_MTU}"
+        )
+        command = [
+            "qemu-system-x86_64", "-name", f"{self.network.prefix}-{plan.letter}",
+            "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", CPU_MODEL,
+            "-smp", str(shape.pcpus), "-m", str(shape.memory_mb),
+            "-nodefaults", "-display", "none", "-no-reboot",
+            "-serial", f"file:{self.console_log}",
+            "-serial", f"unix:{self.shell_socket},server=on,wait=off",
+            "-kernel", str(images.xen), "-append", xen_line,
+            # QEMU splits multiboot modules at commas: the kernel with its command line, then the initramfs.
+            "-initrd", f"{images.kernel} {dom0_line},{images.dom0}",
+        ]
+        for network in ("lan", "repl", "mgmt"):
+            command += [
+                "-netdev", f"tap,id={network},ifname={network}-{plan.letter},script=no,downscript=no",
+                "-device", self._nic(network),
+            ]
+        return command
+
+    def _nic(self, network: str) -> str:
+        options = f"{self.shape.nic},netdev={network},mac={self.plan.mac(network)},romfile="
+        if self.shape.nic.startswith("virtio") and network == "repl":
+            options += f",host_mtu={REPLICATION_MTU}"
+        return options
+
+    def wait_ready(self, timeout: float = 180.0) -> None:
+        """Waits until the agent answers; says where to look when it does not."""
+        deadline = time.monotonic() + timeout
+        while not self.agent.answers():
+            if self.process is not None and self.process.poll() is not None:
+                raise LabError(f"host {self.name}: QEMU ended while booting, see {self.console_log}")
+            if time.monotonic() > deadline:
+                raise LabError(f"host {self.name}: not up after {timeout:.0f} s, see {self.console_log}")
+            time.sleep(0.25)
+
+    def run(self, script: str, timeout: float = 60.0, check: bool = True) -> Result:
+        """Runs a script in dom0."""
+        return self.agent.run(script, timeout, check)
+
+    def push(self, source: Path | bytes, path: str, mode: int | None = None) -> None:
+        """Writes a file in dom0."""
+        self.agent.push(source, path, mode)
+
+    def kill(self) -> float:
+        """Pulls the plug: SIGKILL to QEMU. Returns the moment on the monotonic clock."""
+        assert self.process is not None, "only the lab that started a host can kill it"
+        moment = time.monotonic()
+        self.process.kill()
+        self.process.wait(timeout=30)
+        return moment
+
+    @property
+    def running(self) -> bool:
+        """Whether QEMU is there."""
+        return self.process is not None and self.process.poll() is None
