@@ -35,3 +35,18 @@ pub const WATCH_TOKEN_SIZE_MAX: usize = 64;
 
 /// Bytes of an encoded checkpoint state: 1024 ports of at most 20 bytes, and the rest.
 pub const CHECKPOINT_STATE_SIZE_MAX: usize = 32 * 1024;
+
+/// Entries of a page ring at most: 16 GiB of guest. It is address space only until used; a larger
+/// domain is refused at start.
+pub const RING_ENTRY_COUNT_MAX: usize = 4 * 1024 * 1024;
+
+/// Entries that the backup's ring grants before its guest's size is known: the description and
+/// the configuration fit, with room to spare.
+pub const RING_ENTRY_COUNT_INITIAL: u64 = 64;
+
+/// Entries of the primary's page ring, 64 MiB of pages: what may be in flight to the backup.
+/// capture waits when it is full.
+pub const RING_ENTRY_COUNT_PRIMARY: u64 = 16 * 1024;
+
+/// Bytes of the text in which the backup says why it refuses a domain.
+pub const REFUSAL_TEXT_SIZE_MAX: usize = 200;

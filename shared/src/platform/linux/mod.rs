@@ -1,1 +1,4 @@
 //! Linux: system calls without libc.
+#![allow(unsafe_code)]
+
+pub mod memory;

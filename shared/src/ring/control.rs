@@ -1,0 +1,325 @@
+//! The control words: what the two halves of a program tell each other beside the entries.
+//!
+//! There are two blocks, one per writer. The **link half** is ship or receive, the **domain half**
+//! capture or commit. Every word is written by one half only, and each value is checked by its
+//! reader. All accesses are sequentially consistent: they are rare, and joining a session needs it.
+
+use core::sync::atomic::Ordering;
+
+use super::SharedMemory;
+use super::counters::LinkCounters;
+use super::session::{GoodbyeReason, Phase, RefusalText};
+use super::view::CONTROL_OFFSET;
+use crate::limits::{PAGE_SIZE, REFUSAL_TEXT_SIZE_MAX};
+
+// The link half's block, from the start of the control page.
+const LINK_SESSION: usize = 0;
+const GOODBYE: usize = 8;
+const ACKED_EPOCH: usize = 16;
+const PEER_PHASE: usize = 24;
+const LAST_HEARD: usize = 32;
+const COUNTERS: usize = 64;
+const PEER_REFUSAL: usize = 512;
+// The domain half's block.
+const DOMAIN_SESSION: usize = 2048;
+const STOP: usize = 2056;
+const COMPLETE_EPOCH: usize = 2064;
+const PHASE: usize = 2072;
+const REFUSAL: usize = 2560;
+
+/// A text area: sequence word, length word, then the bytes.
+const TEXT_SIZE: usize = 16 + REFUSAL_TEXT_SIZE_MAX;
+/// A reader that meets a writer so often gives up until its next look.
+const TEXT_READ_TRIES: usize = 4;
+
+const _: () = assert!(COUNTERS + LinkCounters::WORD_COUNT * 8 <= PEER_REFUSAL);
+const _: () = assert!(PEER_REFUSAL + TEXT_SIZE <= DOMAIN_SESSION);
+const _: () = assert!(REFUSAL + TEXT_SIZE <= PAGE_SIZE && REFUSAL_TEXT_SIZE_MAX.is_multiple_of(8));
+
+/// The control words of one ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Control<'a> {
+    memory: &'a SharedMemory,
+}
+
+/// Words of the link half: ship or receive writes them.
+impl<'a> Control<'a> {
+    pub(super) const fn new(memory: &'a SharedMemory) -> Self {
+        Self { memory }
+    }
+
+    /// The number of the session that is up; 0 when the link is down. Never the same number twice.
+    #[must_use]
+    pub fn link_session(&self) -> u64 {
+        self.load(LINK_SESSION)
+    }
+
+    /// Announces a session, with nothing acknowledged yet. The ring must have been reset.
+    pub fn announce_session(&self, session: u64) {
+        assert!(session != 0 && self.domain_session() == 0);
+        self.store(GOODBYE, 0);
+        self.store(ACKED_EPOCH, 0);
+        self.store(PEER_PHASE, Phase::Idle as u64);
+        self.store(LINK_SESSION, session);
+    }
+
+    /// Announces the session's loss: `goodbye` is the peer's reason, none when it went silent.
+    /// The ring may be reset once [`domain_session`](Self::domain_session) is 0.
+    pub fn drop_session(&self, goodbye: Option<GoodbyeReason>) {
+        self.store(GOODBYE, goodbye.map_or(0, |reason| reason as u64));
+        self.store(LINK_SESSION, 0);
+    }
+
+    /// Why the peer ended the last session; none when it went silent. It is there as soon as
+    /// `link_session` is 0, until the next session is announced.
+    #[must_use]
+    pub fn goodbye(&self) -> Option<GoodbyeReason> {
+        u8::try_from(self.load(GOODBYE)).ok().and_then(GoodbyeReason::from_number)
+    }
+
+    /// Primary: the newest epoch that is complete in the backup's memory; 0 before the first.
+    #[must_use]
+    pub fn acked_epoch(&self) -> u64 {
+        self.load(ACKED_EPOCH)
+    }
+
+    /// Primary: passes the backup's acknowledgement on.
+    pub fn set_acked_epoch(&self, epoch: u64) {
+        self.store(ACKED_EPOCH, epoch);
+    }
+
+    /// Primary: what the backup is doing.
+    #[must_use]
+    pub fn peer_phase(&self) -> Phase {
+        phase_of(self.load(PEER_PHASE))
+    }
+
+    /// Primary: passes on what the backup is doing. With [`Phase::Refused`] the text comes first.
+    pub fn set_peer_phase(&self, phase: Phase) {
+        self.store(PEER_PHASE, phase as u64);
+    }
+
+    /// Primary: why the backup refuses.
+    #[must_use]
+    pub fn peer_refusal(&self) -> RefusalText {
+        self.load_text(PEER_REFUSAL)
+    }
+
+    /// Primary: passes the backup's refusal on.
+    pub fn set_peer_refusal(&self, text: &str) {
+        self.store_text(PEER_REFUSAL, text);
+    }
+
+    /// When the last authentic frame came, in microseconds of this host's monotonic clock; 0
+    /// before the first.
+    #[must_use]
+    pub fn last_heard_us(&self) -> u64 {
+        self.load(LAST_HEARD)
+    }
+
+    /// Notes when a frame came.
+    pub fn set_last_heard_us(&self, now_us: u64) {
+        self.store(LAST_HEARD, now_us);
+    }
+
+    /// The link's counters, each on its own (no common instant).
+    #[must_use]
+    pub fn counters(&self) -> LinkCounters {
+        LinkCounters::from_words(core::array::from_fn(|number| self.load(COUNTERS + number * 8)))
+    }
+
+    /// Shows the link's counters.
+    pub fn set_counters(&self, counters: &LinkCounters) {
+        for (number, word) in counters.to_words().into_iter().enumerate() {
+            self.memory.word(CONTROL_OFFSET + COUNTERS + number * 8).store(word, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Words of the domain half: capture or commit writes them.
+impl Control<'_> {
+    /// The session that capture or commit is working in; 0 when in none. The ring belongs to the
+    /// domain half too as long as this is not 0.
+    #[must_use]
+    pub fn domain_session(&self) -> u64 {
+        self.load(DOMAIN_SESSION)
+    }
+
+    /// Takes up the announced session, if there is one, and returns its number. From here to
+    /// [`leave_session`](Self::leave_session) the ring is not reset; call `begin` on it next.
+    #[must_use]
+    pub fn join_session(&self) -> Option<u64> {
+        let session = self.link_session();
+        if session == 0 {
+            return None;
+        }
+        self.store(COMPLETE_EPOCH, 0);
+        self.store(PHASE, Phase::Idle as u64);
+        self.store(DOMAIN_SESSION, session);
+        // The link half drops a session and then looks whether it was joined; here it is joined
+        // first and then looked at. Whatever the order, one of the two sees the other.
+        if self.link_session() == session {
+            return Some(session);
+        }
+        self.leave_session();
+        None
+    }
+
+    /// Lets the ring go: nothing in it is touched any more.
+    pub fn leave_session(&self) {
+        self.store(DOMAIN_SESSION, 0);
+    }
+
+    /// Whether the link half shall say goodbye to the peer and end, and what it shall say.
+    #[must_use]
+    pub fn stop(&self) -> Option<GoodbyeReason> {
+        u8::try_from(self.load(STOP)).ok().and_then(GoodbyeReason::from_number)
+    }
+
+    /// Asks the link half to say goodbye and end. There is no way back.
+    pub fn set_stop(&self, reason: GoodbyeReason) {
+        self.store(STOP, reason as u64);
+    }
+
+    /// Backup: the newest epoch that is complete and verified, which receive acknowledges; 0
+    /// before the first of the session.
+    #[must_use]
+    pub fn complete_epoch(&self) -> u64 {
+        self.load(COMPLETE_EPOCH)
+    }
+
+    /// Backup: says that every byte of `epoch` is here and verified.
+    pub fn set_complete_epoch(&self, epoch: u64) {
+        self.store(COMPLETE_EPOCH, epoch);
+    }
+
+    /// Backup: what commit is doing.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        phase_of(self.load(PHASE))
+    }
+
+    /// Backup: says what commit is doing. Before [`Phase::Refused`] set the text.
+    pub fn set_phase(&self, phase: Phase) {
+        self.store(PHASE, phase as u64);
+    }
+
+    /// Backup: why commit refuses the domain.
+    #[must_use]
+    pub fn refusal(&self) -> RefusalText {
+        self.load_text(REFUSAL)
+    }
+
+    /// Backup: says why commit refuses the domain. What is beyond the limit is cut off.
+    pub fn set_refusal(&self, text: &str) {
+        self.store_text(REFUSAL, text);
+    }
+}
+
+impl Control<'_> {
+    fn load(&self, offset: usize) -> u64 {
+        self.memory.word(CONTROL_OFFSET + offset).load(Ordering::SeqCst)
+    }
+
+    fn store(&self, offset: usize, value: u64) {
+        self.memory.word(CONTROL_OFFSET + offset).store(value, Ordering::SeqCst);
+    }
+
+    /// Writes a text under a sequence number, odd while the text is being written.
+    fn store_text(&self, offset: usize, text: &str) {
+        let bytes = &text.as_bytes()[..text.floor_char_boundary(REFUSAL_TEXT_SIZE_MAX)];
+        let sequence = self.load(offset) | 1;
+        self.store(offset, sequence);
+        self.store(offset + 8, bytes.len() as u64);
+        for (number, chunk) in bytes.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.store(offset + 16 + number * 8, u64::from_le_bytes(word));
+        }
+        self.store(offset, sequence.wrapping_add(1));
+    }
+
+    fn load_text(&self, offset: usize) -> RefusalText {
+        for _ in 0..TEXT_READ_TRIES {
+            let sequence = self.load(offset);
+            let length = usize::try_from(self.load(offset + 8)).unwrap_or(usize::MAX);
+            let mut bytes = [0; REFUSAL_TEXT_SIZE_MAX];
+            for (number, chunk) in bytes.chunks_mut(8).enumerate() {
+                let word = self.load(offset + 16 + number * 8).to_le_bytes();
+                chunk.copy_from_slice(&word[..chunk.len()]);
+            }
+            if sequence.is_multiple_of(2) && sequence == self.load(offset) {
+                let text = bytes.get(..length).and_then(|used| core::str::from_utf8(used).ok());
+                return text.and_then(|text| RefusalText::try_from(text).ok()).unwrap_or_default();
+            }
+        }
+        RefusalText::new()
+    }
+}
+
+fn phase_of(word: u64) -> Phase {
+    u8::try_from(word).ok().and_then(Phase::from_number).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Ring;
+    use super::*;
+
+    #[test]
+    fn words_reach_the_other_half() {
+        let (producer, consumer) = Ring::create(4).unwrap().into_both().unwrap();
+        let (domain, link) = (producer.control(), consumer.control());
+        assert_eq!((domain.link_session(), domain.goodbye(), link.stop()), (0, None, None));
+        assert_eq!(domain.join_session(), None);
+        link.announce_session(7);
+        link.set_acked_epoch(41);
+        link.set_peer_phase(Phase::Protected);
+        let counters = LinkCounters { frames_sent: 3, round_trip_us: 99, ..Default::default() };
+        link.set_counters(&counters);
+        assert_eq!((domain.link_session(), domain.acked_epoch()), (7, 41));
+        assert_eq!(domain.peer_phase(), Phase::Protected);
+        assert_eq!(domain.counters(), counters);
+        domain.set_complete_epoch(5);
+        assert_eq!((domain.join_session(), link.domain_session()), (Some(7), 7));
+        assert_eq!((link.complete_epoch(), link.phase()), (0, Phase::Idle));
+        domain.set_stop(GoodbyeReason::Ended);
+        assert_eq!(link.stop(), Some(GoodbyeReason::Ended));
+        link.drop_session(Some(GoodbyeReason::DomainDestroyed));
+        assert_eq!(domain.goodbye(), Some(GoodbyeReason::DomainDestroyed));
+        domain.leave_session();
+        link.announce_session(8);
+        assert_eq!((link.domain_session(), domain.goodbye(), domain.acked_epoch()), (0, None, 0));
+    }
+
+    #[test]
+    fn texts_are_cut_at_a_character() {
+        let (producer, consumer) = Ring::create(4).unwrap().into_both().unwrap();
+        let (domain, link) = (producer.control(), consumer.control());
+        assert_eq!(link.refusal().as_str(), "");
+        domain.set_refusal("the twin needs 2 GiB, 1 GiB is free");
+        assert_eq!(link.refusal().as_str(), "the twin needs 2 GiB, 1 GiB is free");
+        domain.set_refusal(&"ä".repeat(101));
+        assert_eq!(link.refusal().as_str(), "ä".repeat(100));
+        domain.set_refusal("");
+        assert_eq!(link.refusal().as_str(), "");
+    }
+
+    #[test]
+    fn a_text_of_a_hostile_half_is_no_text() {
+        let (producer, consumer) = Ring::create(4).unwrap().into_both().unwrap();
+        let (domain, link) = (producer.control(), consumer.control());
+        for length in [201, u64::MAX] {
+            link.store(PEER_REFUSAL + 8, length);
+            assert_eq!(domain.peer_refusal().as_str(), "");
+        }
+        link.store(PEER_REFUSAL + 8, 8);
+        link.store(PEER_REFUSAL + 16, u64::MAX);
+        assert_eq!(domain.peer_refusal().as_str(), "");
+        link.store(PEER_REFUSAL, 1);
+        assert_eq!(domain.peer_refusal().as_str(), "");
+        link.store(PEER_PHASE, 259);
+        link.store(GOODBYE, u64::MAX);
+        assert_eq!((domain.peer_phase(), domain.goodbye()), (Phase::Idle, None));
+    }
+}

@@ -1,0 +1,73 @@
+//! What the link counts, for the status line and for tests. Counts start with the process.
+
+/// Counters and gauges of one end of the link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkCounters {
+    /// Frames sent, of every type.
+    pub frames_sent: u64,
+    /// Bytes in them, Ethernet headers included.
+    pub bytes_sent: u64,
+    /// Data frames that were sent again.
+    pub frames_retransmitted: u64,
+    /// Authentic frames that came.
+    pub frames_received: u64,
+    /// Bytes in them, Ethernet headers included.
+    pub bytes_received: u64,
+    /// Frames dropped: too short, unknown, or from another address.
+    pub frames_malformed: u64,
+    /// Frames dropped: they were not sealed or signed with our key.
+    pub frames_unauthentic: u64,
+    /// Frames dropped: their packet number was seen already, or is too old to tell.
+    pub frames_replayed: u64,
+    /// Authentic frames dropped: of another session, or of no use in this state.
+    pub frames_unexpected: u64,
+    /// Data frames that came again although they were here already.
+    pub frames_duplicate: u64,
+    /// Sessions that were established.
+    pub sessions: u64,
+    /// Largest frame of the session, in bytes of Ethernet payload; 0 when there is none.
+    pub frame_size: u64,
+    /// Smoothed round-trip time in microseconds; 0 when unknown.
+    pub round_trip_us: u64,
+}
+
+impl LinkCounters {
+    /// Words that the counters take.
+    pub const WORD_COUNT: usize = 13;
+
+    pub(super) const fn to_words(self) -> [u64; Self::WORD_COUNT] {
+        [
+            self.frames_sent,
+            self.bytes_sent,
+            self.frames_retransmitted,
+            self.frames_received,
+            self.bytes_received,
+            self.frames_malformed,
+            self.frames_unauthentic,
+            self.frames_replayed,
+            self.frames_unexpected,
+            self.frames_duplicate,
+            self.sessions,
+            self.frame_size,
+            self.round_trip_us,
+        ]
+    }
+
+    pub(super) const fn from_words(words: [u64; Self::WORD_COUNT]) -> Self {
+        Self {
+            frames_sent: words[0],
+            bytes_sent: words[1],
+            frames_retransmitted: words[2],
+            frames_received: words[3],
+            bytes_received: words[4],
+            frames_malformed: words[5],
+            frames_unauthentic: words[6],
+            frames_replayed: words[7],
+            frames_unexpected: words[8],
+            frames_duplicate: words[9],
+            sessions: words[10],
+            frame_size: words[11],
+            round_trip_us: words[12],
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What an entry is, and how its descriptor is written down in the shared region.
+
+use core::fmt;
+
+use crate::limits::PAGE_SIZE;
+
+/// Words in a descriptor.
+pub const ENTRY_WORD_COUNT: usize = 4;
+/// Bytes of a descriptor.
+pub const ENTRY_SIZE: usize = ENTRY_WORD_COUNT * 8;
+
+/// What the bytes of an entry are. The numbers also travel on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EntryKind {
+    /// The encoded `DomainDescription`; a session's first entry. Address 0.
+    Description = 1,
+    /// A part of the xl configuration's text. `address` is its byte offset.
+    Config = 2,
+    /// A page of guest memory, always 4096 bytes. `address` is its gfn.
+    Page = 3,
+    /// A part of the encoded `CheckpointState`. `address` is its byte offset.
+    State = 4,
+    /// A part of the HVM context. `address` is its byte offset.
+    HvmContext = 5,
+    /// The epoch is over. `address` is the number of its entries, this one included; no bytes.
+    EpochEnd = 6,
+}
+
+impl EntryKind {
+    /// The kind with this number, if there is one.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Description,
+            2 => Self::Config,
+            3 => Self::Page,
+            4 => Self::State,
+            5 => Self::HvmContext,
+            6 => Self::EpochEnd,
+            _ => return None,
+        })
+    }
+}
+
+/// How the bytes of an entry lie in its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Encoding {
+    /// As they are.
+    Raw = 0,
+    /// Every byte is zero; the slot holds nothing of meaning. Pages only.
+    Zero = 1,
+}
+
+impl Encoding {
+    /// The encoding with this number, if there is one.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Raw),
+            1 => Some(Self::Zero),
+            _ => None,
+        }
+    }
+}
+
+/// One entry's descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it carries.
+    pub kind: EntryKind,
+    /// How the bytes lie in the slot.
+    pub encoding: Encoding,
+    /// Bytes that it stands for, at most 4096; a zero page has 4096 too.
+    pub length: u16,
+    /// The epoch that it belongs to.
+    pub epoch: u64,
+    /// Which page or part; its meaning depends on the kind.
+    pub address: u64,
+}
+
+impl Entry {
+    /// An entry whose bytes lie in the slot as they are.
+    #[must_use]
+    pub const fn raw(kind: EntryKind, epoch: u64, address: u64, length: u16) -> Self {
+        Self { kind, encoding: Encoding::Raw, length, epoch, address }
+    }
+
+    /// Whether kind, encoding and length go together.
+    #[must_use]
+    pub const fn is_consistent(&self) -> bool {
+        match self.kind {
+            EntryKind::Page => self.length as usize == PAGE_SIZE,
+            EntryKind::EpochEnd => self.length == 0 && matches!(self.encoding, Encoding::Raw),
+            _ => self.length as usize <= PAGE_SIZE && matches!(self.encoding, Encoding::Raw),
+        }
+    }
+
+    /// Bytes that lie in the slot, and that travel.
+    #[must_use]
+    pub const fn stored_size(&self) -> usize {
+        match self.encoding {
+            Encoding::Raw => self.length as usize,
+            Encoding::Zero => 0,
+        }
+    }
+
+    pub(super) const fn to_words(self) -> [u64; ENTRY_WORD_COUNT] {
+        let first = self.kind as u64 | (self.encoding as u64) << 8 | (self.length as u64) << 16;
+        [first, self.epoch, self.address, 0]
+    }
+
+    pub(super) fn from_words(words: [u64; ENTRY_WORD_COUNT]) -> Result<Self, RingError> {
+        let [kind, encoding, length_low, length_high, ..] = words[0].to_le_bytes();
+        let entry = Self {
+            kind: EntryKind::from_number(kind).ok_or(RingError::Entry)?,
+            encoding: Encoding::from_number(encoding).ok_or(RingError::Entry)?,
+            length: u16::from_le_bytes([length_low, length_high]),
+            epoch: words[1],
+            address: words[2],
+        };
+        if entry.is_consistent() { Ok(entry) } else { Err(RingError::Entry) }
+    }
+}
+
+/// The other half broke the ring's rules: its program is damaged or taken over. Nothing that it
+/// says can be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingError {
+    /// Its index went backwards, or further than the capacity allows.
+    Index,
+    /// The capacity is beyond the ring's limit, or was changed when it may not be.
+    Capacity,
+    /// A descriptor has an unknown kind or encoding, or a length that does not fit them.
+    Entry,
+}
+
+impl fmt::Display for RingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            Self::Index => "an index",
+            Self::Capacity => "the capacity",
+            Self::Entry => "a descriptor",
+        };
+        write!(
+            f,
+            "the other half of this helper wrote {what} that cannot be into the page ring: "
+        )?;
+        f.write_str("do not trust this host until it is examined")
+    }
+}
+
+impl core::error::Error for RingError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_words_are_refused_or_survive(words: [u64; ENTRY_WORD_COUNT]) {
+            if let Ok(entry) = Entry::from_words(words) {
+                prop_assert!(entry.is_consistent());
+                prop_assert_eq!(Entry::from_words(entry.to_words()), Ok(entry));
+            }
+        }
+
+        #[test]
+        fn entries_survive(kind in 1u8..=5, length in 0u16..=4096, epoch: u64, address: u64) {
+            let kind = EntryKind::from_number(kind).unwrap();
+            let length = if kind == EntryKind::Page { 4096 } else { length };
+            let entry = Entry::raw(kind, epoch, address, length);
+            prop_assert_eq!(Entry::from_words(entry.to_words()), Ok(entry));
+        }
+    }
+
+    #[test]
+    fn numbers_are_pinned() {
+        for number in 0..=u8::MAX {
+            assert_eq!(
+                EntryKind::from_number(number).map_or(0, |kind| kind as u8) != 0,
+                (1..=6).contains(&number)
+            );
+        }
+        assert_eq!(EntryKind::EpochEnd as u8, 6);
+        assert_eq!(EntryKind::Page as u8, 3);
+        assert_eq!(Encoding::Zero as u8, 1);
+        let page = Entry { encoding: Encoding::Zero, ..Entry::raw(EntryKind::Page, 2, 3, 4096) };
+        assert_eq!(page.to_words(), [0x1000_0103, 2, 3, 0]);
+    }
+
+    #[test]
+    fn lengths_must_fit_the_kind() {
+        assert!(!Entry::raw(EntryKind::Page, 1, 0, 4095).is_consistent());
+        assert!(!Entry::raw(EntryKind::EpochEnd, 1, 0, 1).is_consistent());
+        assert!(!Entry::raw(EntryKind::State, 1, 0, 4097).is_consistent());
+        let zero_state =
+            Entry { encoding: Encoding::Zero, ..Entry::raw(EntryKind::State, 1, 0, 8) };
+        assert!(!zero_state.is_consistent());
+    }
+}
