@@ -2,3 +2,6 @@
 #![allow(unsafe_code)]
 
 pub mod memory;
+pub mod privcmd;
+pub mod privcmd_buffer;
+pub mod privcmd_memory;
