@@ -18,5 +18,6 @@ pub mod link;
 pub mod platform;
 pub mod revive;
 pub mod ring;
+pub mod text;
 pub mod wire;
 pub mod xen;

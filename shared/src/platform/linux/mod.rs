@@ -1,7 +1,27 @@
-//! Linux: system calls without libc.
-#![allow(unsafe_code)]
+//! Linux: a dom0 process without libc.
+//!
+//! `program` brings what libc would bring to a program's start; the other files are the system
+//! calls Pollux needs, each with the kernel's answer turned into a typed value or into one
+//! sentence for people. System calls are made through rustix; `syscall` makes the few that rustix
+//! does not offer. No file here decides anything about protection.
 
+pub mod affinity;
+pub mod clock;
+pub mod command;
+pub mod copy;
+pub mod errno;
+pub mod file;
+pub mod lock;
+pub mod log;
 pub mod memory;
 pub mod privcmd;
 pub mod privcmd_buffer;
 pub mod privcmd_memory;
+pub mod packet_socket;
+pub mod privileges;
+pub mod process;
+pub mod program;
+pub mod random;
+pub mod signals;
+mod string_functions;
+mod syscall;

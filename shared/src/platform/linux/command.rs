@@ -1,0 +1,336 @@
+//! Running another program, such as the host's `xl`, and reading what it says.
+
+use super::clock::monotonic_us;
+use super::errno::ErrnoText;
+use super::process::{Child, ForkError, Forked, ProcessEnd, fork};
+use super::program::{environment, environment_variable, exit_with};
+use super::syscall::{SYSCALL_EXECVE, syscall};
+use super::{affinity, signals};
+use crate::text::FixedText;
+use core::fmt;
+use core::ptr;
+use heapless::Vec;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
+
+/// Arguments of a program, its own name included.
+pub const ARGUMENT_COUNT_MAX: usize = 16;
+
+/// Bytes of all arguments with their terminating zeros.
+pub const ARGUMENT_SIZE_MAX: usize = 4096;
+
+/// Where programs are looked for when the environment names no PATH.
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
+
+/// The exit status of a child whose `execve` failed, as shells use it.
+const EXIT_STATUS_NOT_EXECUTED: i32 = 127;
+
+/// A program could not be run to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// No directory of PATH has an executable file of that name.
+    NotFound,
+    /// More or longer arguments than [`ARGUMENT_COUNT_MAX`] and [`ARGUMENT_SIZE_MAX`] allow, or a
+    /// zero byte in one.
+    Arguments,
+    /// No process could be made for it.
+    Fork(ForkError),
+    /// The kernel refused a step.
+    System(Errno),
+    /// It ran longer than it was given, and was killed.
+    TimedOut,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => formatter.write_str("it was not found in PATH: install it"),
+            Self::Arguments => formatter.write_str("its arguments are too long"),
+            Self::Fork(error) => error.fmt(formatter),
+            Self::System(errno) => ErrnoText(*errno).fmt(formatter),
+            Self::TimedOut => formatter.write_str("it did not end in time and was killed"),
+        }
+    }
+}
+
+impl core::error::Error for CommandError {}
+
+/// A program found on this host.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    path: FixedText<128>,
+}
+
+impl Program {
+    /// Looks for an executable file called `name` in PATH.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`].
+    pub fn find(name: &str) -> Result<Self, CommandError> {
+        let path = environment_variable("PATH")
+            .and_then(|path| core::str::from_utf8(path).ok())
+            .unwrap_or(PATH_DEFAULT);
+        path.split(':')
+            .map(|directory| FixedText::format(format_args!("{directory}/{name}")))
+            .find(|path| {
+                rustix::fs::access(path.as_str(), rustix::fs::Access::EXEC_OK).is_ok()
+                    && path.as_str().ends_with(name)
+            })
+            .map(|path| Self { path })
+            .ok_or(CommandError::NotFound)
+    }
+
+    /// Where it was found.
+    pub fn path(&self) -> &str {
+        self.path.as_str()
+    }
+
+    /// Runs the program with this process's environment and an empty standard input, and waits for
+    /// its end. `output` receives what it wrote to stdout and stderr, in order; what is beyond the
+    /// buffer is read and dropped. Processes that the program leaves behind are not waited for.
+    ///
+    /// # Errors
+    /// If it could not be started, or not be ended within `timeout_ms`. That it failed by itself is
+    /// not an error here: look at [`CommandOutput::end`].
+    pub fn run<'output>(
+        &self,
+        arguments: &[&str],
+        output: &'output mut [u8],
+        timeout_ms: u32,
+    ) -> Result<CommandOutput<'output>, CommandError> {
+        let image = Image::new(self.path(), arguments)?;
+        let (reader, writer) = pipe()?;
+        let mut child = match fork().map_err(CommandError::Fork)? {
+            Forked::Parent(child) => child,
+            Forked::Child(_) => become_program(&image, &writer),
+        };
+        drop(writer);
+        let mut collected = Collected { bytes: output, size: 0 };
+        let deadline_us = monotonic_us() + u64::from(timeout_ms) * 1000;
+        let outcome = wait_for_end(&mut child, &reader, &mut collected, deadline_us);
+        if outcome.is_err() {
+            child.kill();
+            child.wait();
+        }
+        let end = outcome?;
+        let Collected { bytes, size } = collected;
+        Ok(CommandOutput { end, bytes: &bytes[..size] })
+    }
+}
+
+/// What became of a program that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandOutput<'output> {
+    /// How it ended; exit status 127 may also mean that it could not be executed.
+    pub end: ProcessEnd,
+    /// What it wrote.
+    pub bytes: &'output [u8],
+}
+
+impl CommandOutput<'_> {
+    /// Whether it ended with exit status 0.
+    pub fn succeeded(&self) -> bool {
+        self.end == ProcessEnd::Exited(0)
+    }
+
+    /// The last line it wrote that is not empty: the one that says why it failed, as a rule.
+    pub fn last_line(&self) -> &str {
+        let text = match core::str::from_utf8(self.bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                core::str::from_utf8(&self.bytes[..error.valid_up_to()]).unwrap_or_default()
+            }
+        };
+        text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing")
+    }
+}
+
+/// The arguments as `execve` wants them. Made before the fork, so the child only makes calls.
+struct Image {
+    bytes: Vec<u8, ARGUMENT_SIZE_MAX>,
+    offsets: Vec<usize, ARGUMENT_COUNT_MAX>,
+}
+
+impl Image {
+    fn new(path: &str, arguments: &[&str]) -> Result<Self, CommandError> {
+        let mut image = Self { bytes: Vec::new(), offsets: Vec::new() };
+        for argument in core::iter::once(&path).chain(arguments) {
+            if argument.as_bytes().contains(&0) {
+                return Err(CommandError::Arguments);
+            }
+            let offset = image.bytes.len();
+            image.offsets.push(offset).map_err(|_| CommandError::Arguments)?;
+            image
+                .bytes
+                .extend_from_slice(argument.as_bytes())
+                .map_err(|_| CommandError::Arguments)?;
+            image.bytes.push(0).map_err(|_| CommandError::Arguments)?;
+        }
+        Ok(image)
+    }
+
+    /// Replaces this process by the program; returns only if the kernel refuses.
+    fn execute(&self) {
+        let mut pointers = [ptr::null::<u8>(); ARGUMENT_COUNT_MAX + 1];
+        for (pointer, offset) in pointers.iter_mut().zip(&self.offsets) {
+            *pointer = self.bytes[*offset..].as_ptr();
+        }
+        let environment_empty = [ptr::null()];
+        let environment = match environment() {
+            inherited if inherited.is_null() => environment_empty.as_ptr(),
+            inherited => inherited,
+        };
+        let arguments = [
+            pointers[0].expose_provenance(),
+            pointers.as_ptr().expose_provenance(),
+            environment.expose_provenance(),
+            0,
+            0,
+            0,
+        ];
+        // SAFETY: the path and the arguments are zero-terminated, both arrays end with a null
+        // pointer, and all of them live until the kernel has replaced or refused the process.
+        let _ = unsafe { syscall(SYSCALL_EXECVE, arguments) };
+    }
+}
+
+fn become_program(image: &Image, writer: &OwnedFd) -> ! {
+    signals::reset();
+    affinity::unpin();
+    let null =
+        rustix::fs::open(c"/dev/null", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty());
+    if let Ok(null) = null {
+        let _ = rustix::stdio::dup2_stdin(&null);
+    }
+    if rustix::stdio::dup2_stdout(writer).is_ok() && rustix::stdio::dup2_stderr(writer).is_ok() {
+        image.execute();
+    }
+    exit_with(EXIT_STATUS_NOT_EXECUTED)
+}
+
+/// The end that is read here does not block; the end that the program writes does, as programs
+/// expect.
+fn pipe() -> Result<(OwnedFd, OwnedFd), CommandError> {
+    use rustix::pipe::{PipeFlags, pipe_with};
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(CommandError::System)?;
+    rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::NONBLOCK).map_err(CommandError::System)?;
+    Ok((reader, writer))
+}
+
+struct Collected<'output> {
+    bytes: &'output mut [u8],
+    size: usize,
+}
+
+impl Collected<'_> {
+    /// Takes what is in the pipe now; false once its writers are gone.
+    fn take(&mut self, reader: &OwnedFd) -> Result<bool, CommandError> {
+        loop {
+            let mut dropped = [0; 512];
+            let room = &mut self.bytes[self.size..];
+            let is_room = !room.is_empty();
+            match rustix::io::read(reader, if is_room { room } else { &mut dropped }) {
+                Ok(0) => return Ok(false),
+                Ok(count) if is_room => self.size += count,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(true),
+                Err(errno) => return Err(CommandError::System(errno)),
+            }
+        }
+    }
+}
+
+fn wait_for_end(
+    child: &mut Child,
+    reader: &OwnedFd,
+    collected: &mut Collected<'_>,
+    deadline_us: u64,
+) -> Result<ProcessEnd, CommandError> {
+    let pid = Pid::from_raw(child.pid()).ok_or(CommandError::System(Errno::SRCH))?;
+    let pidfd =
+        rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(CommandError::System)?;
+    let mut is_pipe_open = true;
+    loop {
+        if let Some(end) = child.end() {
+            collected.take(reader)?;
+            return Ok(end);
+        }
+        let remaining_us = deadline_us.saturating_sub(monotonic_us());
+        if remaining_us == 0 {
+            return Err(CommandError::TimedOut);
+        }
+        let mut events = [
+            PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(reader.as_fd(), PollFlags::IN),
+        ];
+        // A closed pipe would report its end for ever: poll it only while it has writers.
+        let count = if is_pipe_open { 2 } else { 1 };
+        match poll(&mut events[..count], Some(&timespec(remaining_us))) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(CommandError::System(errno)),
+        }
+        is_pipe_open = is_pipe_open && collected.take(reader)?;
+    }
+}
+
+fn timespec(duration_us: u64) -> Timespec {
+    Timespec {
+        tv_sec: (duration_us / 1_000_000).cast_signed(),
+        tv_nsec: (duration_us % 1_000_000 * 1000).cast_signed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CommandError, ProcessEnd, Program};
+
+    fn shell(script: &str, output: &mut [u8], timeout_ms: u32) -> (ProcessEnd, String, String) {
+        let shell = Program::find("sh").unwrap();
+        let output = shell.run(&["-c", script], output, timeout_ms).unwrap();
+        let text = String::from_utf8(output.bytes.to_vec()).unwrap();
+        (output.end, text, output.last_line().to_owned())
+    }
+
+    #[test]
+    fn output_and_status_come_back() {
+        let (end, text, last) =
+            shell("echo out; echo err >&2; echo; cat; exit 9", &mut [0; 64], 60_000);
+        assert_eq!(end, ProcessEnd::Exited(9));
+        assert_eq!(text, "out\nerr\n\n");
+        assert_eq!(last, "err");
+    }
+
+    #[test]
+    fn more_output_than_room_is_cut_and_does_not_block_the_program() {
+        let (end, text, _) = shell("seq 100000", &mut [0; 10], 60_000);
+        assert_eq!((end, text.as_str()), (ProcessEnd::Exited(0), "1\n2\n3\n4\n5\n"));
+    }
+
+    #[test]
+    fn a_process_left_behind_is_not_waited_for() {
+        let (end, text, _) = shell("sleep 1000 & echo $!", &mut [0; 32], 60_000);
+        assert_eq!(end, ProcessEnd::Exited(0));
+        let pid = rustix::process::Pid::from_raw(text.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+
+    #[test]
+    fn one_that_does_not_end_is_killed() {
+        let shell = Program::find("sh").unwrap();
+        let error = shell.run(&["-c", "exec sleep 1000"], &mut [0; 8], 50).unwrap_err();
+        assert_eq!(error, CommandError::TimedOut);
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_refused() {
+        assert_eq!(Program::find("no-such-program-anywhere").unwrap_err(), CommandError::NotFound);
+        let shell = Program::find("sh").unwrap();
+        let long = "x".repeat(super::ARGUMENT_SIZE_MAX);
+        for arguments in [&[long.as_str()][..], &["a\0b"], &["x"; super::ARGUMENT_COUNT_MAX]] {
+            let error = shell.run(arguments, &mut [], 1000).unwrap_err();
+            assert_eq!(error, CommandError::Arguments);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Keeping memory in memory: a page fault inside the guest's pause would lengthen it.
+
+use super::errno::ErrnoText;
+use core::fmt;
+use rustix::io::Errno;
+use rustix::mm::MlockAllFlags;
+
+/// Memory could not be locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockError(pub Errno);
+
+impl fmt::Display for LockError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "cannot lock the program's memory: {}; raise the limit of locked memory or free memory",
+            ErrnoText(self.0)
+        )
+    }
+}
+
+impl core::error::Error for LockError {}
+
+/// Locks what the process has mapped and will map. A child made by `fork` does not inherit this,
+/// so each half calls it for itself, before it drops its privileges.
+///
+/// # Errors
+/// If the limit of locked memory or the machine's memory is too small.
+pub fn lock_memory() -> Result<(), LockError> {
+    rustix::mm::mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).map_err(LockError)
+}

@@ -1,0 +1,453 @@
+//! Raw Ethernet: an AF_PACKET socket on one interface and one EtherType.
+//!
+//! Frames go out and come in whole, Ethernet header included and checksum excluded. The socket
+//! never waits: what cannot be sent now is told, and [`PacketSocket::wait_readable`] waits for
+//! frames where the caller wants to. What the frames mean is the link's business.
+
+use super::errno::ErrnoText;
+use super::syscall::{
+    SYSCALL_GETSOCKOPT, SYSCALL_RECVMMSG, SYSCALL_SENDMMSG, SYSCALL_SETSOCKOPT, syscall,
+};
+use crate::text::FixedText;
+use core::fmt;
+use core::mem::{offset_of, size_of};
+use core::ptr;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::ioctl::Updater;
+use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+/// Bytes of an interface name (include/uapi/linux/if.h: IFNAMSIZ is 16 with the final zero).
+pub const INTERFACE_NAME_SIZE_MAX: usize = 15;
+
+/// Frames that one call sends or receives at most.
+pub const PACKET_BATCH_MAX: usize = 64;
+
+/// Bytes the kernel is asked to buffer in each direction: an epoch of 4000 pages.
+const SOCKET_BUFFER_SIZE: usize = 32 * 1024 * 1024;
+
+// include/uapi/linux/sockios.h
+const SIOCGIFFLAGS: rustix::ioctl::Opcode = 0x8913;
+const SIOCGIFMTU: rustix::ioctl::Opcode = 0x8921;
+const SIOCGIFHWADDR: rustix::ioctl::Opcode = 0x8927;
+// include/uapi/linux/if.h
+const IFF_UP: u16 = 1;
+const IFF_RUNNING: u16 = 1 << 6;
+// include/uapi/linux/if_arp.h
+const ARPHRD_ETHER: u16 = 1;
+const ARPHRD_LOOPBACK: u16 = 772;
+// include/uapi/linux/if_packet.h, include/linux/socket.h
+const SOL_PACKET: usize = 263;
+const PACKET_STATISTICS: usize = 6;
+const PACKET_QDISC_BYPASS: usize = 20;
+const MSG_DONTWAIT: usize = 0x40;
+
+/// What went wrong with a packet socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketSocketErrorKind {
+    /// The host has no such interface.
+    NoInterface,
+    /// The interface does not carry Ethernet frames.
+    NotEthernet,
+    /// The interface is a port of a bridge, which takes its frames before any socket sees them.
+    BridgePort,
+    /// The interface is not up.
+    Down,
+    /// A step failed.
+    System(&'static str, Errno),
+}
+
+/// A packet socket could not be opened or used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketSocketError {
+    /// On which interface.
+    pub interface: FixedText<INTERFACE_NAME_SIZE_MAX>,
+    /// What went wrong.
+    pub kind: PacketSocketErrorKind,
+}
+
+impl fmt::Display for PacketSocketError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let interface = self.interface;
+        match self.kind {
+            PacketSocketErrorKind::NoInterface => {
+                write!(formatter, "there is no network interface {interface}: see `ip link`")
+            }
+            PacketSocketErrorKind::NotEthernet => {
+                write!(formatter, "{interface} does not carry Ethernet: choose another interface")
+            }
+            PacketSocketErrorKind::BridgePort => write!(
+                formatter,
+                "{interface} is a port of a bridge, which takes its frames: \
+                 use the bridge itself or another interface"
+            ),
+            PacketSocketErrorKind::Down => {
+                write!(formatter, "{interface} is down: `ip link set {interface} up`")
+            }
+            PacketSocketErrorKind::System(step, errno) => {
+                write!(formatter, "{interface}: cannot {step}: {}", ErrnoText(errno))
+            }
+        }
+    }
+}
+
+impl core::error::Error for PacketSocketError {}
+
+/// What the kernel counted for a socket since the last question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PacketStatistics {
+    /// Frames that arrived for the socket, the dropped ones included.
+    pub received: u32,
+    /// Frames that found the socket's buffer full.
+    pub dropped: u32,
+}
+
+/// A raw Ethernet socket. It does not block.
+#[derive(Debug)]
+pub struct PacketSocket {
+    fd: OwnedFd,
+    interface: FixedText<INTERFACE_NAME_SIZE_MAX>,
+    mac: [u8; 6],
+    mtu: u16,
+}
+
+impl PacketSocket {
+    /// Opens a socket that receives the interface's frames of one EtherType (in host order, such
+    /// as 0x88B5) and sends frames of any, without a queue in between. Needs CAP_NET_RAW; what is
+    /// opened stays usable without it.
+    ///
+    /// # Errors
+    /// If the interface does not exist, is down, is a bridge's port or carries no Ethernet.
+    pub fn open(interface: &str, ethertype: u16) -> Result<Self, PacketSocketError> {
+        let name = FixedText::new(interface);
+        let error = |kind| PacketSocketError { interface: name, kind };
+        let step = |step| move |errno| error(PacketSocketErrorKind::System(step, errno));
+        if name.as_str() != interface || interface.is_empty() {
+            return Err(error(PacketSocketErrorKind::NoInterface));
+        }
+        // Protocol 0 receives nothing until the socket is bound to its interface.
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)
+            .map_err(step("open a packet socket"))?;
+        let index = rustix::net::netdevice::name_to_index(&fd, interface)
+            .map_err(|_| error(PacketSocketErrorKind::NoInterface))?;
+        let mut socket = Self { fd, interface: name, mac: [0; 6], mtu: 0 };
+        socket.read_interface()?;
+        for (buffer, set) in [("receive", true), ("send", false)] {
+            socket.enlarge_buffer(set).map_err(step(buffer))?;
+        }
+        socket.set_option(PACKET_QDISC_BYPASS, 1).map_err(step("bypass the queue"))?;
+        let address = SockaddrLl::new(index, ethertype);
+        rustix::net::bind(&socket.fd, &address).map_err(step("bind to the interface"))?;
+        Ok(socket)
+    }
+
+    /// The interface's own address.
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// Bytes that a frame may carry after its Ethernet header of 14 bytes.
+    pub fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    /// The interface's name.
+    pub fn interface(&self) -> &str {
+        self.interface.as_str()
+    }
+
+    /// The descriptor, to keep it open when others are closed.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Whether the interface is up and has a carrier.
+    pub fn is_link_up(&self) -> bool {
+        const BOTH: u16 = IFF_UP | IFF_RUNNING;
+        self.interface_flags().is_ok_and(|flags| flags & BOTH == BOTH)
+    }
+
+    /// Sends frames, in order, and returns how many the interface took. Fewer than given, also
+    /// none, means that its queue is full or that it is down: try the rest later, or treat them as
+    /// lost. At most [`PACKET_BATCH_MAX`] are sent.
+    ///
+    /// # Errors
+    /// What else the kernel says; a frame that is too long is `MSGSIZE`.
+    pub fn send_batch(&self, frames: &[&[u8]]) -> Result<usize, PacketSocketError> {
+        let count = frames.len().min(PACKET_BATCH_MAX);
+        let mut vectors = [IoVector::EMPTY; PACKET_BATCH_MAX];
+        for (vector, frame) in vectors.iter_mut().zip(frames) {
+            *vector = IoVector { base: frame.as_ptr().cast_mut(), size: frame.len() };
+        }
+        let mut messages = MessageHeader::for_each(&mut vectors);
+        let arguments = [
+            self.fd.as_raw_fd().cast_unsigned() as usize,
+            messages.as_mut_ptr().expose_provenance(),
+            count,
+            MSG_DONTWAIT,
+            0,
+            0,
+        ];
+        // SAFETY: `count` headers, each with one vector that points at a frame borrowed here; the
+        // kernel only reads the frames.
+        match unsafe { syscall(SYSCALL_SENDMMSG, arguments) } {
+            Ok(sent) => Ok(sent),
+            Err(Errno::AGAIN | Errno::NOBUFS | Errno::INTR | Errno::NETDOWN | Errno::NXIO) => Ok(0),
+            Err(errno) => Err(self.error("send", errno)),
+        }
+    }
+
+    /// Receives the frames that are there into `area`, each at a multiple of `frame_size_max`, and
+    /// writes their sizes to `sizes`. Returns how many came: none if none is there. A frame longer
+    /// than `frame_size_max` is cut, which its seal then shows.
+    ///
+    /// # Panics
+    /// If `frame_size_max` is 0.
+    ///
+    /// # Errors
+    /// What the kernel says; an interface that went down is not an error.
+    pub fn receive_batch(
+        &self,
+        area: &mut [u8],
+        frame_size_max: usize,
+        sizes: &mut [usize],
+    ) -> Result<usize, PacketSocketError> {
+        let mut vectors = [IoVector::EMPTY; PACKET_BATCH_MAX];
+        let count = (area.len() / frame_size_max).min(sizes.len()).min(PACKET_BATCH_MAX);
+        for (vector, room) in vectors[..count].iter_mut().zip(area.chunks_exact_mut(frame_size_max))
+        {
+            *vector = IoVector { base: room.as_mut_ptr(), size: frame_size_max };
+        }
+        let mut messages = MessageHeader::for_each(&mut vectors);
+        let arguments = [
+            self.fd.as_raw_fd().cast_unsigned() as usize,
+            messages.as_mut_ptr().expose_provenance(),
+            count,
+            MSG_DONTWAIT,
+            ptr::null::<()>().addr(),
+            0,
+        ];
+        // SAFETY: `count` headers, each with one vector that points at its own part of `area`.
+        match unsafe { syscall(SYSCALL_RECVMMSG, arguments) } {
+            Ok(received) => {
+                for (size, message) in sizes.iter_mut().zip(&messages[..received]) {
+                    *size = message.size as usize;
+                }
+                Ok(received)
+            }
+            Err(Errno::AGAIN | Errno::INTR | Errno::NETDOWN) => Ok(0),
+            Err(errno) => Err(self.error("receive", errno)),
+        }
+    }
+
+    /// Waits until a frame is there, or the time is over, or a signal came; tells whether one is.
+    pub fn wait_readable(&self, timeout_us: u64) -> bool {
+        let timeout = Timespec {
+            tv_sec: (timeout_us / 1_000_000).cast_signed(),
+            tv_nsec: (timeout_us % 1_000_000 * 1000).cast_signed(),
+        };
+        let mut events = [PollFd::new(&self.fd, PollFlags::IN)];
+        let answer = poll(&mut events, Some(&timeout));
+        answer.is_ok() && events[0].revents().contains(PollFlags::IN)
+    }
+
+    /// What was received and dropped since the last call.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn take_statistics(&self) -> Result<PacketStatistics, PacketSocketError> {
+        // struct tpacket_stats: packets, drops (include/uapi/linux/if_packet.h).
+        let mut counts = [0_u32; 2];
+        let mut size = u32::try_from(size_of_val(&counts)).unwrap_or(0);
+        let arguments = [
+            self.fd.as_raw_fd().cast_unsigned() as usize,
+            SOL_PACKET,
+            PACKET_STATISTICS,
+            counts.as_mut_ptr().expose_provenance(),
+            (&raw mut size).expose_provenance(),
+            0,
+        ];
+        // SAFETY: the kernel writes at most `size` bytes to `counts`, and the size back.
+        unsafe { syscall(SYSCALL_GETSOCKOPT, arguments) }
+            .map_err(|errno| self.error("read statistics", errno))?;
+        let [received, dropped] = counts;
+        Ok(PacketStatistics { received, dropped })
+    }
+
+    fn read_interface(&mut self) -> Result<(), PacketSocketError> {
+        let interface = self.interface;
+        let error = |kind| Err(PacketSocketError { interface, kind });
+        let hardware = self.ask::<SIOCGIFHWADDR>("read the address")?;
+        let [family, octets @ ..] = hardware;
+        // struct sockaddr: family, then the address.
+        let family = u16::from_ne_bytes([family, octets[0]]);
+        if family != ARPHRD_ETHER && family != ARPHRD_LOOPBACK {
+            return error(PacketSocketErrorKind::NotEthernet);
+        }
+        self.mac.copy_from_slice(&octets[1..7]);
+        let mtu = self.ask::<SIOCGIFMTU>("read the MTU")?;
+        let mtu = i32::from_ne_bytes([mtu[0], mtu[1], mtu[2], mtu[3]]);
+        // The loopback interface has one more byte than a u16 holds.
+        self.mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+        if self.interface_flags()? & IFF_UP == 0 {
+            return error(PacketSocketErrorKind::Down);
+        }
+        let brport = FixedText::<64>::format(format_args!("/sys/class/net/{interface}/brport"));
+        if super::file::exists(brport.as_str()) {
+            return error(PacketSocketErrorKind::BridgePort);
+        }
+        Ok(())
+    }
+
+    fn interface_flags(&self) -> Result<u16, PacketSocketError> {
+        let flags = self.ask::<SIOCGIFFLAGS>("read the state")?;
+        Ok(u16::from_ne_bytes([flags[0], flags[1]]))
+    }
+
+    fn ask<const QUESTION: rustix::ioctl::Opcode>(
+        &self,
+        step: &'static str,
+    ) -> Result<[u8; INTERFACE_ANSWER_SIZE], PacketSocketError> {
+        let mut request = InterfaceRequest { name: [0; 16], answer: [0; INTERFACE_ANSWER_SIZE] };
+        let name = self.interface.as_str().as_bytes();
+        request.name[..name.len()].copy_from_slice(name);
+        // SAFETY: the questions used here read and write one `struct ifreq`.
+        let question = unsafe { Updater::<QUESTION, InterfaceRequest>::new(&mut request) };
+        // SAFETY: the request outlives the call.
+        unsafe { rustix::ioctl::ioctl(&self.fd, question) }
+            .map_err(|errno| self.error(step, errno))?;
+        Ok(request.answer)
+    }
+
+    /// The kernel bounds what a process may ask for, unless it has CAP_NET_ADMIN.
+    fn enlarge_buffer(&self, is_receive: bool) -> Result<(), Errno> {
+        use rustix::net::sockopt;
+        if is_receive {
+            sockopt::set_socket_recv_buffer_size_force(&self.fd, SOCKET_BUFFER_SIZE)
+                .or_else(|_| sockopt::set_socket_recv_buffer_size(&self.fd, SOCKET_BUFFER_SIZE))
+        } else {
+            sockopt::set_socket_send_buffer_size_force(&self.fd, SOCKET_BUFFER_SIZE)
+                .or_else(|_| sockopt::set_socket_send_buffer_size(&self.fd, SOCKET_BUFFER_SIZE))
+        }
+    }
+
+    fn set_option(&self, option: usize, value: i32) -> Result<(), Errno> {
+        let arguments = [
+            self.fd.as_raw_fd().cast_unsigned() as usize,
+            SOL_PACKET,
+            option,
+            (&raw const value).expose_provenance(),
+            size_of::<i32>(),
+            0,
+        ];
+        // SAFETY: the kernel reads one int.
+        unsafe { syscall(SYSCALL_SETSOCKOPT, arguments) }.map(|_| ())
+    }
+
+    fn error(&self, step: &'static str, errno: Errno) -> PacketSocketError {
+        let kind = PacketSocketErrorKind::System(step, errno);
+        PacketSocketError { interface: self.interface, kind }
+    }
+}
+
+/// Bytes of the union in `struct ifreq` on x86-64 (include/uapi/linux/if.h).
+const INTERFACE_ANSWER_SIZE: usize = 24;
+
+/// `struct ifreq`: 40 bytes on x86-64.
+#[repr(C, align(8))]
+struct InterfaceRequest {
+    name: [u8; 16],
+    answer: [u8; INTERFACE_ANSWER_SIZE],
+}
+
+const _: () = assert!(size_of::<InterfaceRequest>() == 40);
+
+/// `struct sockaddr_ll` (include/uapi/linux/if_packet.h): 20 bytes.
+#[repr(C)]
+struct SockaddrLl {
+    family: u16,
+    /// In network order.
+    protocol: u16,
+    interface_index: i32,
+    hardware_type: u16,
+    packet_type: u8,
+    address_size: u8,
+    address: [u8; 8],
+}
+
+const _: () = assert!(size_of::<SockaddrLl>() == 20);
+
+impl SockaddrLl {
+    fn new(interface_index: u32, ethertype: u16) -> Self {
+        Self {
+            family: AddressFamily::PACKET.as_raw(),
+            protocol: ethertype.to_be(),
+            interface_index: interface_index.cast_signed(),
+            hardware_type: 0,
+            packet_type: 0,
+            address_size: 0,
+            address: [0; 8],
+        }
+    }
+}
+
+// SAFETY: the pointer is to a whole `sockaddr_ll`, with its size.
+unsafe impl SocketAddrArg for SockaddrLl {
+    unsafe fn with_sockaddr<R>(
+        &self,
+        call: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R,
+    ) -> R {
+        const SIZE: SocketAddrLen = 20;
+        call(ptr::from_ref(self).cast(), SIZE)
+    }
+}
+
+/// `struct iovec`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct IoVector {
+    base: *mut u8,
+    size: usize,
+}
+
+impl IoVector {
+    const EMPTY: Self = Self { base: ptr::null_mut(), size: 0 };
+}
+
+/// `struct mmsghdr` (include/linux/socket.h): a `struct msghdr` of 56 bytes, then the size that
+/// was sent or received, 64 bytes in all on x86-64.
+#[repr(C)]
+struct MessageHeader {
+    name: *mut u8,
+    name_size: u32,
+    vectors: *mut IoVector,
+    vector_count: usize,
+    control: *mut u8,
+    control_size: usize,
+    flags: u32,
+    flags_padding: u32,
+    size: u32,
+}
+
+const _: () = assert!(offset_of!(MessageHeader, vectors) == 16);
+const _: () = assert!(offset_of!(MessageHeader, size) == 56);
+const _: () = assert!(size_of::<MessageHeader>() == 64);
+
+impl MessageHeader {
+    fn for_each(vectors: &mut [IoVector; PACKET_BATCH_MAX]) -> [Self; PACKET_BATCH_MAX] {
+        vectors.each_mut().map(|vector| Self {
+            name: ptr::null_mut(),
+            name_size: 0,
+            vectors: vector,
+            vector_count: 1,
+            control: ptr::null_mut(),
+            control_size: 0,
+            flags: 0,
+            flags_padding: 0,
+            size: 0,
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! What a program without libc brings itself: its entry, its panic handler, its end.
+//!
+//! [`crate::linux_program!`] is written once, in a program's `main.rs`. It expands there and not
+//! in this library, so that tests, which have a C library, are linked as usual.
+
+pub use super::string_functions::{memcmp, memcpy, memmove, memset, strlen};
+use super::syscall::{SYSCALL_EXIT_GROUP, syscall};
+use core::ffi::{CStr, c_char};
+use core::panic::PanicInfo;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+/// How a program ends; the number is its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum ExitStatus {
+    /// Ended as asked.
+    Done = 0,
+    /// Failed; one line on stderr has said what and what to do.
+    Failed = 1,
+    /// The command line was wrong; one line on stderr has said where.
+    Usage = 2,
+}
+
+/// The arguments that the kernel put on a new program's stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Arguments {
+    first: *const *const c_char,
+    count: usize,
+}
+
+impl Arguments {
+    /// The arguments in order, the program's own name first.
+    pub fn iter(self) -> impl Iterator<Item = &'static [u8]> {
+        (0..self.count).map(move |index| {
+            // SAFETY: `first` points at `count` pointers, which live as long as the process.
+            let argument = unsafe { *self.first.wrapping_add(index) };
+            // SAFETY: each is a zero-terminated string on the initial stack, never written again.
+            unsafe { CStr::from_ptr(argument) }.to_bytes()
+        })
+    }
+}
+
+static ENVIRONMENT: AtomicPtr<*const c_char> = AtomicPtr::new(ptr::null_mut());
+
+/// The environment as `execve` wants it: zero-terminated strings, then a null pointer. Null if
+/// this process was not started by [`start`].
+pub(super) fn environment() -> *const *const c_char {
+    ENVIRONMENT.load(Ordering::Relaxed)
+}
+
+/// The value of an environment variable, if this process was started by [`start`] and has it.
+pub fn environment_variable(name: &str) -> Option<&'static [u8]> {
+    let mut next = environment();
+    if next.is_null() {
+        return None;
+    }
+    loop {
+        // SAFETY: the array has not ended before `next`.
+        let entry = unsafe { *next };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: each entry is a zero-terminated string that lives as long as the process.
+        let entry = unsafe { CStr::from_ptr(entry) }.to_bytes();
+        let value = entry.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
+        if value.is_some() {
+            return value;
+        }
+        next = next.wrapping_add(1);
+    }
+}
+
+/// Runs a program on the stack the kernel gave it. Called by the entry that
+/// [`crate::linux_program!`] makes, and by nothing else.
+///
+/// # Safety
+/// `stack` is the initial stack pointer: the count of arguments, the arguments, a null pointer,
+/// the environment, a null pointer (System V ABI, AMD64 supplement, 3.4.1).
+pub unsafe fn start(stack: *const usize, main: fn(Arguments) -> ExitStatus) -> ! {
+    // SAFETY: the first word of the initial stack is the count of arguments.
+    let count = unsafe { *stack };
+    let first = stack.wrapping_add(1).cast::<*const c_char>();
+    ENVIRONMENT.store(first.wrapping_add(count + 1).cast_mut(), Ordering::Relaxed);
+    exit(main(Arguments { first, count }))
+}
+
+/// Ends this process, with all its threads.
+pub fn exit(status: ExitStatus) -> ! {
+    exit_with(status as i32)
+}
+
+/// Ends this process with a status of the caller's choice.
+pub(super) fn exit_with(status: i32) -> ! {
+    loop {
+        // SAFETY: exit_group takes a number and does not return.
+        let _ = unsafe {
+            syscall(SYSCALL_EXIT_GROUP, [status.cast_unsigned() as usize, 0, 0, 0, 0, 0])
+        };
+    }
+}
+
+static PANIC_HOOK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+static PANICKING: AtomicBool = AtomicBool::new(false);
+
+/// Names what must still be done if this process panics or crashes: the privileged half resumes
+/// its guest. The hook runs at most once, and may be running on a signal's stack frame, so it only
+/// makes system calls.
+pub fn set_panic_hook(hook: fn()) {
+    PANIC_HOOK.store(hook as *mut (), Ordering::Release);
+}
+
+/// Runs the panic hook, if there is one and it did not run before.
+pub(super) fn run_panic_hook() {
+    if PANICKING.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let hook = PANIC_HOOK.load(Ordering::Acquire);
+    if !hook.is_null() {
+        // SAFETY: only `set_panic_hook` writes here, and it writes a `fn()`.
+        let hook = unsafe { core::mem::transmute::<*mut (), fn()>(hook) };
+        hook();
+    }
+}
+
+/// Ends the process after a panic: the hook first, then one line on stderr, exit status 1.
+pub fn panicked(info: &PanicInfo<'_>) -> ! {
+    run_panic_hook();
+    match info.location() {
+        Some(place) => crate::log!(
+            "this is a defect of the program, at {}:{}: {}",
+            place.file(),
+            place.line(),
+            info.message()
+        ),
+        None => crate::log!("this is a defect of the program: {}", info.message()),
+    }
+    exit(ExitStatus::Failed)
+}
+
+/// Makes a `#![no_std] #![no_main]` binary a Linux program: `linux_program!(main)`, with
+/// `fn main(arguments: Arguments) -> ExitStatus`.
+///
+/// Brings the entry point, the panic handler, the C memory functions, and the personality symbol
+/// that the precompiled core asks for in debug builds. The build script must pass `-nostartfiles`.
+#[macro_export]
+macro_rules! linux_program {
+    ($main:path) => {
+        /// The entry: the kernel starts here, with the stack pointer at the arguments.
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        extern "C" fn _start() -> ! {
+            core::arch::naked_asm!(
+                "xor ebp, ebp",
+                "mov rdi, rsp",
+                "and rsp, -16",
+                "call {start}",
+                "ud2",
+                start = sym start_on_stack,
+            )
+        }
+
+        extern "C" fn start_on_stack(stack: *const usize) -> ! {
+            // SAFETY: only `_start` calls this, with the initial stack pointer.
+            unsafe { $crate::platform::linux::program::start(stack, $main) }
+        }
+
+        #[panic_handler]
+        fn panicked(info: &core::panic::PanicInfo<'_>) -> ! {
+            $crate::platform::linux::program::panicked(info)
+        }
+
+        /// Named by the precompiled core of debug builds; nothing unwinds, so nothing calls it.
+        #[unsafe(no_mangle)]
+        extern "C" fn rust_eh_personality() {}
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, size: usize) -> *mut u8 {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::linux::program::memcpy(target, source, size) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn memmove(target: *mut u8, source: *const u8, size: usize) -> *mut u8 {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::linux::program::memmove(target, source, size) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn memset(target: *mut u8, value: i32, size: usize) -> *mut u8 {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::linux::program::memset(target, value, size) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, size: usize) -> i32 {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::linux::program::memcmp(left, right, size) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, size: usize) -> i32 {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::linux::program::memcmp(left, right, size) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn strlen(text: *const u8) -> usize {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::linux::program::strlen(text) }
+        }
+    };
+}

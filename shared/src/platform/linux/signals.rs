@@ -1,0 +1,148 @@
+//! Signals: requests to end become a flag, crashes run the panic hook.
+//!
+//! Handlers do not restart system calls, so a sleeping or polling loop comes back and sees the
+//! flag at once.
+
+use super::program::{ExitStatus, exit, run_panic_hook};
+use super::syscall::{SYSCALL_RT_SIGACTION, SYSCALL_RT_SIGRETURN, syscall};
+use core::ptr;
+use core::sync::atomic::{AtomicI32, Ordering};
+
+/// Linux's signal numbers on x86-64 (include/uapi/asm-generic/signal.h).
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGILL: i32 = 4;
+const SIGBUS: i32 = 7;
+const SIGFPE: i32 = 8;
+const SIGSEGV: i32 = 11;
+const SIGPIPE: i32 = 13;
+const SIGTERM: i32 = 15;
+
+const SIG_DFL: usize = 0;
+const SIG_IGN: usize = 1;
+
+/// Since the kernel saves no return path of its own on x86-64.
+const SA_RESTORER: usize = 0x0400_0000;
+/// Back to the default action once the handler runs: a crash inside it ends the process.
+const SA_RESETHAND: usize = 0x8000_0000;
+
+/// `struct sigaction` of the kernel (arch/x86/include/uapi/asm/signal.h): 32 bytes on x86-64.
+#[repr(C)]
+struct KernelSigaction {
+    handler: usize,
+    flags: usize,
+    restorer: usize,
+    mask: u64,
+}
+
+/// Bytes of the kernel's signal set, which rt_sigaction asks to be told.
+const SIGNAL_SET_SIZE: usize = 8;
+
+static STOP_SIGNAL: AtomicI32 = AtomicI32::new(0);
+
+/// Turns SIGINT, SIGTERM and SIGHUP into [`stop_requested`], ignores SIGPIPE (writes then fail
+/// with `PIPE`), and makes a crash run the panic hook before the process ends. Children made by
+/// `fork` inherit all of this.
+pub fn install() {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        set_action(signal, on_stop as *const () as usize, SA_RESTORER);
+    }
+    for signal in [SIGILL, SIGBUS, SIGFPE, SIGSEGV] {
+        set_action(signal, on_crash as *const () as usize, SA_RESTORER | SA_RESETHAND);
+    }
+    set_action(SIGPIPE, SIG_IGN, SA_RESTORER);
+}
+
+/// Whether the process was asked to end, by a signal or by [`request_stop`].
+pub fn stop_requested() -> bool {
+    STOP_SIGNAL.load(Ordering::Relaxed) != 0
+}
+
+/// Asks this process to end, as SIGTERM would.
+pub fn request_stop() {
+    STOP_SIGNAL.store(SIGTERM, Ordering::Relaxed);
+}
+
+/// Gives every signal changed by [`install`] its default action back, for a program that is
+/// about to be executed: ignored signals would stay ignored there.
+pub(super) fn reset() {
+    set_action(SIGPIPE, SIG_DFL, SA_RESTORER);
+}
+
+extern "C" fn on_stop(signal: i32) {
+    STOP_SIGNAL.store(signal, Ordering::Relaxed);
+}
+
+extern "C" fn on_crash(signal: i32) {
+    run_panic_hook();
+    crate::log!("this is a defect of the program: it crashed with signal {signal}");
+    exit(ExitStatus::Failed)
+}
+
+fn set_action(signal: i32, handler: usize, flags: usize) {
+    let restorer = return_from_signal as *const () as usize;
+    let action = KernelSigaction { handler, flags, restorer, mask: 0 };
+    let arguments = [
+        signal.cast_unsigned() as usize,
+        (&raw const action).expose_provenance(),
+        ptr::null::<KernelSigaction>().addr(),
+        SIGNAL_SET_SIZE,
+        0,
+        0,
+    ];
+    // SAFETY: the action outlives the call, its handler and restorer have the ABI the kernel
+    // expects, and the old action is not asked for.
+    let answer = unsafe { syscall(SYSCALL_RT_SIGACTION, arguments) };
+    assert!(answer.is_ok(), "rt_sigaction refused signal {signal}: {answer:?}");
+}
+
+/// Where a handler returns to: back through the kernel into what was interrupted.
+#[unsafe(naked)]
+extern "C" fn return_from_signal() {
+    core::arch::naked_asm!(
+        "mov eax, {number}",
+        "syscall",
+        "ud2",
+        number = const SYSCALL_RT_SIGRETURN,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clock::sleep_us;
+    use super::super::process::{Forked, ProcessEnd, fork};
+    use super::super::program::{exit_with, set_panic_hook};
+    use super::{install, stop_requested};
+
+    #[test]
+    fn a_request_to_end_is_seen_after_the_interrupted_sleep() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let Forked::Parent(mut child) = fork().unwrap() else {
+            install();
+            let _ = rustix::io::write(&writer, b".");
+            while !stop_requested() {
+                sleep_us(60_000_000);
+            }
+            exit_with(3)
+        };
+        assert_eq!(rustix::io::read(&reader, &mut [0]), Ok(1));
+        // The child may be a moment before its sleep: ask until it has noticed.
+        while child.end().is_none() {
+            child.ask_to_end();
+            sleep_us(1000);
+        }
+        assert_eq!(child.wait(), ProcessEnd::Exited(3));
+    }
+
+    #[test]
+    fn a_crash_runs_the_panic_hook_and_exits() {
+        let Forked::Parent(mut child) = fork().unwrap() else {
+            install();
+            set_panic_hook(|| exit_with(5));
+            // SAFETY: it is not: reading address 16 is the crash under test.
+            let byte = unsafe { core::ptr::without_provenance::<u8>(16).read_volatile() };
+            exit_with(i32::from(byte))
+        };
+        assert_eq!(child.wait(), ProcessEnd::Exited(5));
+    }
+}
