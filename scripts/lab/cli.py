@@ -8,9 +8,14 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from lab import shell, standing
+from lab import shell, standing, testing
 from lab.instance import attach
 from lab.machine import Shape
+from lab.pollux import Protection
+from lab.scenarios.demo import demo
+from lab.scenarios.gaps import gaps
+from lab.scenarios.runs import runs
+from lab.scenarios.starts import starts
 from lab.settings import LabError
 
 
@@ -37,18 +42,83 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lab.py", description="Two emulated Xen hosts, guests and a client.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_scenarios(commands)
+    _add_measurements(commands)
     _add_standing(commands)
     _add_access(commands)
     return parser
 
 
-def _add_standing(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+Commands = argparse._SubParsersAction  # argparse has no public name for it
+
+
+def _add_scenarios(commands: Commands[argparse.ArgumentParser]) -> None:
+    show = commands.add_parser("demo", help="protect a guest, pull its host's plug, watch its stream go on")
+    show.add_argument("--stay", action="store_true", help="keep host b running afterwards")
+    _add_protection(show)
+    _add_shape(show, name="demo")
+    show.set_defaults(
+        run=lambda given: demo(given.name, _shape(given), _protection(given), given.stay)
+    )
+
+    repeat = commands.add_parser("runs", help="repeat the failover and count the successes")
+    repeat.add_argument("--count", type=int, default=10)
+    _add_protection(repeat)
+    _add_shape(repeat, name="runs")
+    repeat.set_defaults(
+        run=lambda given: runs(given.name, _shape(given), _protection(given), given.count)
+    )
+
+    test = commands.add_parser("test", help="run the lab's tests")
+    test.add_argument("--only", metavar="WORDS", help="only tests whose title contains these words")
+    _add_shape(test, name="test")
+    test.set_defaults(run=lambda given: testing.run_tests(given.name, _shape(given), given.only))
+
+
+def _add_measurements(commands: Commands[argparse.ArgumentParser]) -> None:
+    measure = commands.add_parser("gaps", help="the pauses a guest sees, under Pollux and under xl remus")
+    measure.add_argument("--intervals-ms", type=_numbers, default=[25, 100], metavar="N,N")
+    measure.add_argument("--seconds", type=float, default=20.0, help="length of each measurement")
+    _add_shape(measure, name="gaps")
+    measure.set_defaults(
+        run=lambda given: gaps(given.name, _shape(given), given.intervals_ms, given.seconds)
+    )
+
+    start = commands.add_parser("starts", help="start the protection under full traffic and count clean starts")
+    start.add_argument("--count", type=int, default=20)
+    start.add_argument("--vcpus", type=_numbers, default=[1, 2, 4], metavar="N,N")
+    start.add_argument("--interval-ms", type=int, default=25)
+    start.add_argument("--timeout-ms", type=int, default=500)
+    _add_shape(start, name="starts")
+    start.set_defaults(
+        run=lambda given: starts(
+            given.name, _shape(given),
+            Protection(interval_ms=given.interval_ms, timeout_ms=given.timeout_ms), given.count, given.vcpus,
+        )
+    )
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _add_protection(command: argparse.ArgumentParser) -> None:
+    default = Protection()
+    command.add_argument("--vcpus", type=int, choices=[1, 2, 4], default=default.vcpus, help="of the guest")
+    command.add_argument("--interval-ms", type=int, default=default.interval_ms, help="length of an epoch")
+    command.add_argument("--timeout-ms", type=int, default=default.timeout_ms, help="silence that means loss")
+
+
+def _protection(given: argparse.Namespace) -> Protection:
+    return Protection(vcpus=given.vcpus, interval_ms=given.interval_ms, timeout_ms=given.timeout_ms)
+
+
+def _add_standing(commands: Commands[argparse.ArgumentParser]) -> None:
     up = commands.add_parser("up", help="boot hosts and keep them until `down` or Ctrl-C")
-    up.add_argument("--name", default="lab", help="name of this lab (default: lab)")
     up.add_argument("--hosts", default="ab", choices=["a", "b", "ab"], help="which hosts to boot")
     up.add_argument("--guest", type=int, metavar="VCPUS", choices=[1, 2, 4], help="also create a guest on host a")
     up.add_argument("--detach", action="store_true", help="return when the hosts are up; they stay")
-    _add_shape(up)
+    _add_shape(up, name="lab")
     up.set_defaults(run=lambda given: standing.up(given, _shape(given)))
 
     down = commands.add_parser("down", help="end a lab that is up")
@@ -59,8 +129,9 @@ def _add_standing(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     listing.set_defaults(run=lambda given: standing.show())
 
 
-def _add_shape(command: argparse.ArgumentParser) -> None:
+def _add_shape(command: argparse.ArgumentParser, name: str) -> None:
     default = Shape()
+    command.add_argument("--name", default=name, help=f"name of this lab (default: {name})")
     command.add_argument("--pcpus", type=int, default=default.pcpus, help="cores per host")
     command.add_argument("--dom0-vcpus", type=int, default=default.dom0_vcpus, help="vCPUs of dom0, pinned")
     command.add_argument("--memory", type=int, default=default.memory_mb, help="MB per host")
@@ -68,10 +139,13 @@ def _add_shape(command: argparse.ArgumentParser) -> None:
 
 
 def _shape(given: argparse.Namespace) -> Shape:
-    return Shape(pcpus=given.pcpus, dom0_vcpus=given.dom0_vcpus, memory_mb=given.memory, nic=given.nic)
+    # A guest's vCPUs get a core each after dom0's, so more of them mean more cores.
+    vcpus = getattr(given, "vcpus", None) or getattr(given, "guest", None)
+    pcpus = max(given.pcpus, vcpus + given.dom0_vcpus) if isinstance(vcpus, int) else given.pcpus
+    return Shape(pcpus=pcpus, dom0_vcpus=given.dom0_vcpus, memory_mb=given.memory, nic=given.nic)
 
 
-def _add_access(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_access(commands: Commands[argparse.ArgumentParser]) -> None:
     def host_command(name: str, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("--name", help="which lab, where several are up")

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use guest_programs::dirtier::Dirtier;
 use guest_programs::gaps::{Meter, Report};
-use guest_programs::stream::{KIND_DATA, KIND_RECEIPT, PAYLOAD_BYTES_MAX, Reader, Writer};
+use guest_programs::stream::{PAYLOAD_BYTES_MAX, Reader, Writer};
 
 const SINK_BUFFER_BYTES: usize = 64 << 10;
 
@@ -157,14 +157,11 @@ fn send_messages(
     let interval = Duration::from_micros(1_000_000_u64.checked_div(rate).unwrap_or(0));
     let mut due = Instant::now();
     let mut receipted = 0;
-    for number in 0.. {
-        if ended.load(Ordering::Acquire) {
-            break;
-        }
-        writer.send(&mut stream, KIND_DATA, number, size)?;
+    while !ended.load(Ordering::Acquire) {
+        writer.send_data(&mut stream, size)?;
         let count = verified.load(Ordering::Acquire);
         if count != receipted {
-            writer.send(&mut stream, KIND_RECEIPT, count, 0)?;
+            writer.send_receipt(&mut stream, count)?;
             receipted = count;
         }
         due += interval;

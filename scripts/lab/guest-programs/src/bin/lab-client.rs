@@ -120,11 +120,11 @@ impl Stream {
 
     fn send(&self, mut connection: TcpStream) {
         let mut writer = Writer::default();
-        for number in 0.. {
+        for count in 1.. {
             // Counted first: the receipt may be back before this thread runs again.
-            self.sent.store(number + 1, Ordering::Release);
+            self.sent.store(count, Ordering::Release);
             // A broken connection is the receiver's to report.
-            if writer.send(&mut connection, b'D', number, SEND_PAYLOAD_BYTES).is_err() {
+            if writer.send_data(&mut connection, SEND_PAYLOAD_BYTES).is_err() {
                 return;
             }
             thread::sleep(SEND_INTERVAL);

@@ -1,0 +1,138 @@
+"""The main scenario: protect a guest, pull its host's plug, and see its clients' stream go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lab.client import StreamClient, Verdict
+from lab.guest import GuestControl, create_guest, destroy_guest, install_configs
+from lab.instance import Lab
+from lab.narrator import Narrator, Scene
+from lab.pollux import Pair, Protection, StatusPoller, install, new_key
+from lab.settings import LabError
+
+STEADY_SECONDS = 5.0
+TAKEOVER_SECONDS_MAX = 60.0
+AFTERWARDS_SECONDS = 5.0
+# At 50 messages a second, this many after the takeover show a stream that runs, not a last gasp.
+MESSAGES_AFTERWARDS = 100
+RECEIPTS_AFTERWARDS = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one failover showed."""
+
+    verdict: Verdict
+    takeover_ms: int | None
+    reason: str
+
+    @property
+    def passed(self) -> bool:
+        """The stream is whole and went on from the other host."""
+        return not self.reason
+
+    def describe(self) -> str:
+        """One line for a person."""
+        takeover = f"{self.takeover_ms} ms" if self.takeover_ms is not None else "never"
+        progress = self.verdict.progress
+        word = "passed" if self.passed else f"failed ({self.reason})"
+        return (
+            f"{word}: {progress.bytes} bytes in {progress.messages} messages verified, stream "
+            f"{self.verdict.word}, takeover {takeover}, longest stall {progress.longest_stall_ms} ms"
+        )
+
+
+def prepare(lab: Lab) -> None:
+    """Gives every running host the guest's configurations, the helpers and one new key."""
+    key = new_key()
+    for host in lab.hosts.values():
+        if host.running:
+            install_configs(host)
+            install(host, key)
+
+
+def reset(lab: Lab) -> None:
+    """Leaves every running host without guest and helpers; boots the ones that were killed again."""
+    for host in lab.hosts.values():
+        if host.running:
+            for program in ("primary-helper", "backup-helper"):
+                host.run(f"killall -KILL {program} 2>/dev/null; true")
+            destroy_guest(host)
+            host.run("for name in $(xl list | awk 'NR > 1 && $2 > 0 { print $2 }'); do xl destroy $name; done")
+    for letter, host in lab.hosts.items():
+        if not host.running:
+            lab.reboot(letter)
+
+
+def run_failover(lab: Lab, options: Protection, told: Narrator, steady: float = STEADY_SECONDS) -> Outcome:
+    """Runs the scenario on freshly prepared hosts and leaves host B with the guest."""
+    pair = Pair(lab, options)
+    client = StreamClient(lab.network)
+    told.say(f"creating the guest on host a ({options.vcpus} vCPU)")
+    create_guest(lab.a, options.vcpus)
+    client.start()
+    try:
+        with StatusPoller(pair) as poller:
+            told.scene = Scene(pair, poller, client)
+            _protect(pair, client, told)
+            told.watch(lambda: client.ended, steady)
+            return _pull_plug(lab, client, told)
+    finally:
+        told.scene = None
+        if client.verdict is None:
+            client.finish()
+
+
+def _protect(pair: Pair, client: StreamClient, told: Narrator) -> None:
+    if not client.wait_for(20, timeout=30):
+        raise LabError("the guest's stream did not start")
+    told.say("the client's stream runs; host b stands by")
+    pair.stand_by()
+    pair.protect()
+    told.say("host a starts the protection")
+    pair.wait_protected()
+    told.say(f"protected: an epoch every {pair.options.interval_ms} ms")
+
+
+def _pull_plug(lab: Lab, client: StreamClient, told: Narrator) -> Outcome:
+    before = client.progress
+    if client.ended:
+        return _outcome(client, None, "the stream ended before the plug was pulled")
+    moment = lab.a.kill()
+    told.say("pulled the plug: host a's QEMU killed with SIGKILL")
+
+    def resumed() -> bool:
+        # What host a sent last may still be on its way; the stall that ends after the kill is the takeover.
+        return client.ended or any(stall.end > moment for stall in client.stalls)
+
+    if not told.watch(resumed, TAKEOVER_SECONDS_MAX) or client.ended:
+        return _outcome(client, None, "the stream did not go on")
+    takeover_ms = round((max(stall.end for stall in client.stalls if stall.end > moment) - moment) * 1000)
+    told.say(f"host b has taken over: the stream goes on {takeover_ms} ms after the plug was pulled")
+    after = client.progress
+    reached = told.watch(
+        lambda: client.ended or (
+            client.progress.messages >= after.messages + MESSAGES_AFTERWARDS
+            and client.progress.receipted >= max(after.receipted, before.receipted) + RECEIPTS_AFTERWARDS
+        ),
+        AFTERWARDS_SECONDS * 6,
+    )
+    reason = "" if reached and not client.ended else "the stream did not keep running on host b"
+    return _outcome(client, takeover_ms, reason or _new_connection_fails(lab))
+
+
+def _new_connection_fails(lab: Lab) -> str:
+    """The revived guest must also take new connections, not only serve the old one."""
+    try:
+        GuestControl(lab.network).ask("info", timeout=10)
+    except (OSError, LabError) as error:
+        return f"the guest takes no new connection: {error}"
+    return ""
+
+
+def _outcome(client: StreamClient, takeover_ms: int | None, reason: str) -> Outcome:
+    verdict = client.finish()
+    if not verdict.whole:
+        reason = reason or f"the stream is {verdict.word}: {verdict.why}"
+    return Outcome(verdict, takeover_ms, reason)

@@ -1,0 +1,88 @@
+"""`lab starts`: protection starts while the guest receives traffic at full rate; how many are clean?
+
+A start is clean when the guest gets protected, its clients' stream stays whole, and it goes on receiving.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from lab.client import Flood, StreamClient
+from lab.failover import prepare
+from lab.guest import GuestControl, create_guest
+from lab.instance import Lab
+from lab.machine import Shape
+from lab.narrator import Narrator
+from lab.pollux import Pair, Protection, build_helpers
+from lab.settings import LabError
+
+
+def starts(name: str, shape: Shape, options: Protection, count: int, vcpus: list[int]) -> int:
+    """Counts clean starts for each number of vCPUs, each on hosts of its own with enough cores."""
+    told = Narrator()
+    build_helpers()
+    results: dict[int, int] = {}
+    for number in vcpus:
+        cores = max(shape.pcpus, number + shape.dom0_vcpus)
+        with Lab(name, "ab", replace(shape, pcpus=cores)) as lab:
+            lab.boot()
+            results[number] = _count(lab, replace(options, vcpus=number), count, told)
+    print("\n vcpus  clean starts")
+    for number, clean in results.items():
+        print(f"{number:6}  {clean} of {count}")
+    return 0 if all(clean == count for clean in results.values()) else 1
+
+
+def _count(lab: Lab, options: Protection, count: int, told: Narrator) -> int:
+    prepare(lab)
+    create_guest(lab.a, options.vcpus)
+    clean = 0
+    for number in range(1, count + 1):
+        # Both kinds of traffic in turn: TCP slows down with the guest, UDP does not.
+        kind = "udp" if number % 2 else "tcp"
+        reason = one_start(lab, options, kind)
+        clean += not reason
+        told.say(f"{options.vcpus} vCPU, start {number} under {kind}: {reason or 'clean'}")
+        if reason and not _alive(lab):
+            lab.a.run("xl destroy guest", check=False)
+            create_guest(lab.a, options.vcpus)
+    return clean
+
+
+def one_start(lab: Lab, options: Protection, kind: str) -> str:
+    """One start and one stop of the protection under load; returns what was not clean about it."""
+    control = GuestControl(lab.network)
+    pair = Pair(lab, options)
+    client = StreamClient(lab.network)
+    client.start()
+    try:
+        with Flood(lab.network, kind):
+            time.sleep(1.0)
+            pair.stand_by()
+            pair.protect()
+            pair.wait_protected(timeout=90)
+            before = _sunk_bytes(control)
+            time.sleep(2.0)
+            received = _sunk_bytes(control) - before
+    except (LabError, OSError) as error:
+        return str(error)
+    finally:
+        pair.stop()
+        verdict = client.finish()
+    if received == 0:
+        return "the guest no longer receives"
+    return "" if verdict.whole else f"the stream is {verdict.word}: {verdict.why}"
+
+
+def _sunk_bytes(control: GuestControl) -> int:
+    line = control.ask("info")[0]
+    return int(dict(word.split("=") for word in line.split())["sunk_bytes"])
+
+
+def _alive(lab: Lab) -> bool:
+    try:
+        GuestControl(lab.network).ask("info", timeout=5)
+        return True
+    except (OSError, LabError):
+        return False

@@ -1,0 +1,117 @@
+"""Finds and runs the lab's tests: functions marked `@lab_test` in the modules of `lab.tests`.
+
+A test takes the running lab and raises on failure. Tests run in the order of their modules' names and of
+their places in them; each starts on hosts without guest and helpers, which is seen to here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lab import tests
+from lab.failover import prepare, reset
+from lab.instance import Lab
+from lab.machine import Shape
+from lab.narrator import Narrator
+from lab.pollux import build_helpers
+from lab.settings import LabError
+
+TestBody = Callable[[Lab], None]
+
+
+class TestFailed(LabError):
+    """What a test expected did not hold."""
+
+
+@dataclass(frozen=True)
+class LabTest:
+    """A test and the line that names it."""
+
+    title: str
+    body: TestBody
+
+
+_registered: list[LabTest] = []
+
+
+def lab_test(title: str) -> Callable[[TestBody], TestBody]:
+    """Marks a function as a test."""
+
+    def register(body: TestBody) -> TestBody:
+        _registered.append(LabTest(title, body))
+        return body
+
+    return register
+
+
+def expect(condition: bool, otherwise: str) -> None:
+    """Fails the test, with what was seen instead."""
+    if not condition:
+        raise TestFailed(otherwise)
+
+
+def collect(chosen: str | None) -> list[LabTest]:
+    """All tests, or those whose title contains the chosen words."""
+    for module in sorted(pkgutil.iter_modules(tests.__path__), key=lambda found: found.name):
+        importlib.import_module(f"lab.tests.{module.name}")
+    return [test for test in _registered if not chosen or chosen in test.title]
+
+
+def run_tests(name: str, shape: Shape, chosen: str | None) -> int:
+    """Runs the tests on one pair of hosts; prints a line for each and the count alone on the last."""
+    selected = collect(chosen)
+    failed = 0
+    if not selected:
+        raise LabError(f"no test's title contains {chosen!r}")
+    build_helpers()
+    with Lab(name, "ab", shape) as lab:
+        lab.boot()
+        for test in selected:
+            began = time.monotonic()
+            problem = _run(lab, test)
+            seconds = time.monotonic() - began
+            print(f"{'FAILED' if problem else 'ok':6} {test.title} ({seconds:.0f} s)", flush=True)
+            if problem:
+                failed += 1
+                print(f"       {problem}", flush=True)
+                _show_logs(lab)
+    print(f"{len(selected) - failed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+def _run(lab: Lab, test: LabTest) -> str:
+    try:
+        reset(lab)
+        prepare(lab)
+        test.body(lab)
+    except (LabError, OSError, AssertionError) as error:
+        return f"{error}"
+    except Exception:  # A fault of the test itself must not hide the tests that follow.
+        return traceback.format_exc(limit=4)
+    return ""
+
+
+def _show_logs(lab: Lab) -> None:
+    """The helpers' last words, which is where most failures explain themselves."""
+    for host in lab.hosts.values():
+        if host.running and host.agent.answers(timeout=3):
+            said = host.run("tail -n 8 /var/log/*-helper.log 2>/dev/null; xl list", check=False).stdout
+            print("".join(f"       host {host.name}: {line}\n" for line in said.splitlines()), end="")
+
+
+def quiet_narrator() -> Narrator:
+    """For tests that use the scenarios: only failures are told."""
+
+    class _Quiet(Narrator):
+        def show_event(self, line: str) -> None:
+            pass
+
+        def tick(self) -> None:
+            pass
+
+    return _Quiet()

@@ -1,0 +1,144 @@
+"""What the helpers must refuse, with status 1 (2 for usage) and a line that says why; the guest is left alone."""
+
+from __future__ import annotations
+
+import shlex
+
+from lab.guest import config_path, config_text
+from lab.instance import Lab
+from lab.machine import Host
+from lab.pollux import KEY_PATH, Protection
+from lab.settings import GUEST_NAME
+from lab.testing import expect, lab_test
+
+REFUSAL_SECONDS = 40
+
+
+def refused(host: Host, command: str, status: int, *words: str) -> None:
+    """Runs a helper that must end by itself with this status, and one of the words in what it says."""
+    script = f"timeout -s KILL {REFUSAL_SECONDS} {command}"
+    result = host.run(script, timeout=REFUSAL_SECONDS + 20, check=False)
+    said = result.stderr.strip()
+    expect(result.status == status, f"status {result.status} instead of {status}; it said: {said[-300:]}")
+    expect(bool(said), "it said nothing on stderr")
+    expect("panicked" not in said, f"it panicked: {said[-300:]}")
+    last = said.splitlines()[-1].lower()
+    expect(not words or any(word.lower() in last for word in words), f"the last line names none of {words}: {last}")
+
+
+def paused_guest(host: Host, **changes: str) -> None:
+    """A guest that was built but never ran: enough for whatever is refused before a checkpoint."""
+    text = config_text(1, host.shape.pcpus)
+    for name, value in changes.items():
+        text = "\n".join(line for line in text.splitlines() if not line.startswith(f"{name} "))
+        text += f"\n{name} = {value}\n"
+    host.push(text.encode(), "/root/changed.cfg")
+    host.run("xl create -p /root/changed.cfg", timeout=90)
+
+
+def protect(host: Host, **options: str) -> str:
+    """The ordinary command with some options replaced (underscores stand for dashes)."""
+    words = shlex.split(Protection().protect_command(host))
+    for name, value in options.items():
+        words[words.index(f"--{name.replace('_', '-')}") + 1] = value
+    return shlex.join(words)
+
+
+@lab_test("usage errors end with status 2")
+def usage(lab: Lab) -> None:
+    """Both programs, with an option they do not have and with none at all."""
+    for program in ("primary-helper", "backup-helper"):
+        for arguments in ("", "--no-such-option", "no-such-command"):
+            refused(lab.a, f"{program} {arguments}", 2)
+    refused(lab.a, "primary-helper protect --domain guest", 2)
+
+
+@lab_test("--help and --version end with status 0")
+def help_and_version(lab: Lab) -> None:
+    """They are how a person meets the programs."""
+    for program in ("primary-helper", "backup-helper"):
+        expect("--link" in lab.a.run(f"{program} --help").stdout, f"{program} --help does not explain --link")
+        expect(bool(lab.a.run(f"{program} --version").stdout.strip()), f"{program} --version prints nothing")
+
+
+@lab_test("a domain that does not exist is refused")
+def no_domain(lab: Lab) -> None:
+    """By name and by number."""
+    refused(lab.a, protect(lab.a, domain="nobody"), 1, "nobody", "domain")
+    refused(lab.a, protect(lab.a, domain="4711"), 1, "4711", "domain")
+
+
+@lab_test("key files that others can read, that are malformed or absent are refused")
+def key_files(lab: Lab) -> None:
+    """A key that leaks or is mistyped must not be used."""
+    paused_guest(lab.a)
+    key = lab.a.agent.pull(KEY_PATH)
+    for path, content, mode in (
+        ("/root/open-key", key, 0o644), ("/root/group-key", key, 0o640),
+        ("/root/short-key", key[:40] + b"\n", 0o600), ("/root/letters-key", b"z" * 64 + b"\n", 0o600),
+    ):
+        lab.a.push(content, path, mode)
+        refused(lab.a, protect(lab.a, key_file=path), 1, path, "key")
+        stand_by = Protection().stand_by_command(lab.a).replace(KEY_PATH, path)
+        refused(lab.a, stand_by, 1, path, "key")
+    refused(lab.a, protect(lab.a, key_file="/root/absent"), 1, "/root/absent", "key")
+
+
+@lab_test("a link over an interface that does not exist is refused")
+def no_interface(lab: Lab) -> None:
+    """The interface is named in the message."""
+    paused_guest(lab.a)
+    refused(lab.a, protect(lab.a, link=f"nic7={lab.b.plan.mac('repl')}"), 1, "nic7")
+
+
+@lab_test("a PV guest is refused")
+def pv_guest(lab: Lab) -> None:
+    """Debian's Xen cannot log the dirty pages of one."""
+    paused_guest(lab.a, type='"pv"')
+    refused(lab.a, protect(lab.a), 1, "pv", "hvm", "pvh")
+
+
+@lab_test("a guest with a disk is refused")
+def guest_with_disk(lab: Lab) -> None:
+    """In-flight disk requests are not carried over, so such a guest must not be protected."""
+    lab.a.run("dd if=/dev/zero of=/root/disk.img bs=1M count=4 2>/dev/null; losetup /dev/loop0 /root/disk.img")
+    try:
+        paused_guest(lab.a, disk='["phy:/dev/loop0,xvda,w"]')
+        refused(lab.a, protect(lab.a, config="/root/changed.cfg"), 1, "disk", "vbd")
+    finally:
+        lab.a.run(f"xl destroy {GUEST_NAME}; losetup -d /dev/loop0", check=False)
+
+
+@lab_test("a kernel without sch_plug is refused before the guest is touched")
+def missing_module(lab: Lab) -> None:
+    """Without it nothing could hold the guest's output back."""
+    paused_guest(lab.a)
+    hide = (
+        "rmmod sch_plug; path=$(find /usr/lib/modules/ -name 'sch_plug.ko'); mv $path $path.hidden"
+    )
+    lab.a.run(hide)
+    try:
+        refused(lab.a, protect(lab.a), 1, "sch_plug", "plug")
+    finally:
+        lab.a.run("path=$(find /usr/lib/modules/ -name 'sch_plug.ko.hidden'); mv $path ${path%.hidden}; modprobe sch_plug")
+
+
+@lab_test("a backup without xl says so")
+def missing_xl(lab: Lab) -> None:
+    """The empty twin is the toolstack's to build: stand-by refuses, or does at the latest when it needs it."""
+    paused_guest(lab.a)
+    lab.b.run("mv /usr/lib/xen-4.17/bin/xl /usr/lib/xen-4.17/bin/xl.hidden")
+    try:
+        lab.a.run(f"( {protect(lab.a)} ) >/var/log/primary-helper.log 2>&1 &")
+        refused(lab.b, Protection().stand_by_command(lab.b), 1, "xl")
+    finally:
+        lab.b.run("mv /usr/lib/xen-4.17/bin/xl.hidden /usr/lib/xen-4.17/bin/xl")
+
+
+@lab_test("a configuration file that does not exist is refused")
+def missing_config(lab: Lab) -> None:
+    """On either side."""
+    paused_guest(lab.a)
+    refused(lab.a, protect(lab.a, config="/root/absent.cfg"), 1, "/root/absent.cfg")
+    stand_by = Protection().stand_by_command(lab.b).replace(config_path(1), "/root/absent.cfg")
+    refused(lab.b, stand_by, 1, "/root/absent.cfg")

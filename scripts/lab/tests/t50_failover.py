@@ -1,0 +1,25 @@
+"""The main job: the host dies, the guest's stream goes on, byte for byte."""
+
+from __future__ import annotations
+
+from lab.failover import run_failover
+from lab.instance import Lab
+from lab.pollux import Protection
+from lab.testing import expect, lab_test, quiet_narrator
+
+
+@lab_test("host a dies: the client's stream goes on from host b, every byte verified (25 ms epochs)")
+def failover_fast(lab: Lab) -> None:
+    """The default interval."""
+    _fail_over(lab, Protection(interval_ms=25))
+
+
+@lab_test("host a dies: the client's stream goes on from host b, every byte verified (100 ms epochs)")
+def failover_slow(lab: Lab) -> None:
+    """A longer epoch holds more output back and copies more pages at once."""
+    _fail_over(lab, Protection(interval_ms=100))
+
+
+def _fail_over(lab: Lab, options: Protection) -> None:
+    outcome = run_failover(lab, options, quiet_narrator())
+    expect(outcome.passed, outcome.describe())
