@@ -50,3 +50,21 @@ pub const RING_ENTRY_COUNT_PRIMARY: u64 = 16 * 1024;
 
 /// Bytes of the text in which the backup says why it refuses a domain.
 pub const REFUSAL_TEXT_SIZE_MAX: usize = 200;
+
+/// Shortest time between checkpoints, in milliseconds.
+pub const INTERVAL_MS_MIN: u32 = 5;
+
+/// Longest time between checkpoints, in milliseconds.
+pub const INTERVAL_MS_MAX: u32 = 10_000;
+
+/// Shortest silence after which a peer may count as lost, in milliseconds.
+pub const TIMEOUT_MS_MIN: u32 = 50;
+
+/// Longest silence after which a peer counts as lost, in milliseconds.
+pub const TIMEOUT_MS_MAX: u32 = 60_000;
+
+/// Cores that a half can be pinned to are numbered below this.
+pub const CORE_COUNT_MAX: u16 = 1024;
+
+/// Bytes of a network interface's name (IFNAMSIZ of Linux's if.h, less the closing zero).
+pub const INTERFACE_NAME_SIZE_MAX: usize = 15;

@@ -1,0 +1,144 @@
+//! The command line of `backup-helper`.
+
+use super::error::UsageError;
+use super::values::{Link, Value, take_options};
+use super::{STATE_DIRECTORY_DEFAULT, StatusOptions};
+use crate::text::FixedText;
+
+/// What the operator asks of `backup-helper`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupRequest<'a> {
+    /// Print the help text.
+    Help,
+    /// Print the version.
+    Version,
+    /// Keep a twin.
+    StandBy(StandByOptions<'a>),
+    /// Print how it goes.
+    Status(StatusOptions<'a>),
+}
+
+/// Options of `stand-by`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandByOptions<'a> {
+    /// The replication link.
+    pub link: Link<'a>,
+    /// Path of the key file.
+    pub key_file: &'a str,
+    /// Path of an xl configuration for the twin, in place of the primary's.
+    pub twin_config: Option<&'a str>,
+    /// Silence after which the primary counts as lost, in milliseconds.
+    pub timeout_ms: u32,
+    /// Core for receive, then polled without pause.
+    pub receive_core: Option<u16>,
+    /// Core for commit, then polled without pause.
+    pub commit_core: Option<u16>,
+    /// Folder of the status record and of the twin's configuration.
+    pub state_directory: &'a str,
+}
+
+/// Reads the arguments of `backup-helper`, without the program's own name.
+///
+/// # Errors
+/// [`UsageError`] for the first mistake found.
+pub fn parse_backup<'a>(
+    mut arguments: impl Iterator<Item = &'a str>,
+) -> Result<BackupRequest<'a>, UsageError> {
+    match arguments.next() {
+        None => Err(UsageError::CommandMissing),
+        Some("--help" | "-h" | "help") => Ok(BackupRequest::Help),
+        Some("--version" | "-V") => Ok(BackupRequest::Version),
+        Some("stand-by") => parse_stand_by(arguments),
+        Some("status") => parse_status(arguments),
+        Some(other) => Err(UsageError::CommandUnknown(FixedText::new(other))),
+    }
+}
+
+fn parse_stand_by<'a>(
+    arguments: impl Iterator<Item = &'a str>,
+) -> Result<BackupRequest<'a>, UsageError> {
+    let mut link = Value::new("--link");
+    let mut key_file = Value::new("--key-file");
+    let mut twin_config = Value::new("--twin-config");
+    let mut timeout = Value::new("--timeout-ms");
+    let mut receive_core = Value::new("--receive-core");
+    let mut commit_core = Value::new("--commit-core");
+    let mut state_directory = Value::new("--state-dir");
+    let wants_help = take_options(
+        arguments,
+        &mut [
+            &mut link,
+            &mut key_file,
+            &mut twin_config,
+            &mut timeout,
+            &mut receive_core,
+            &mut commit_core,
+            &mut state_directory,
+        ],
+    )?;
+    if wants_help {
+        return Ok(BackupRequest::Help);
+    }
+    Ok(BackupRequest::StandBy(StandByOptions {
+        link: link.link()?,
+        key_file: key_file.required()?,
+        twin_config: twin_config.text(),
+        timeout_ms: timeout.timeout_ms()?,
+        receive_core: receive_core.core()?,
+        commit_core: commit_core.core()?,
+        state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
+    }))
+}
+
+fn parse_status<'a>(
+    arguments: impl Iterator<Item = &'a str>,
+) -> Result<BackupRequest<'a>, UsageError> {
+    let mut state_directory = Value::new("--state-dir");
+    if take_options(arguments, &mut [&mut state_directory])? {
+        return Ok(BackupRequest::Help);
+    }
+    let state_directory = state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT);
+    Ok(BackupRequest::Status(StatusOptions { domain: None, state_directory }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    fn parse(line: &str) -> Result<BackupRequest<'_>, UsageError> {
+        parse_backup(line.split_whitespace())
+    }
+
+    #[test]
+    fn stand_by_is_read() {
+        let line = "stand-by --link=eth1=52:54:00:12:34:56 --key-file k --commit-core 3";
+        let Ok(BackupRequest::StandBy(options)) = parse(line) else { panic!() };
+        assert_eq!((options.link.interface, options.commit_core), ("eth1", Some(3)));
+        assert_eq!((options.twin_config, options.timeout_ms), (None, 500));
+    }
+
+    #[test]
+    fn each_mistake_has_its_line() {
+        for (arguments, line) in [
+            ("stand-by --key-file k", "--link is missing: see --help"),
+            (
+                "stand-by --link eth1",
+                "--link eth1: give IFACE=PEER_MAC, as in eth1=52:54:00:12:34:56",
+            ),
+            ("protect", "there is no command protect: see --help"),
+        ] {
+            assert_eq!(parse(arguments).unwrap_err().to_string(), line);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_arguments_are_read_or_refused(arguments in proptest::collection::vec(".{0,20}", 0..8)) {
+            let arguments: Vec<String> = arguments;
+            let _ = parse_backup(["stand-by"].into_iter().chain(arguments.iter().map(String::as_str)));
+        }
+    }
+}

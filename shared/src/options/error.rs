@@ -1,0 +1,74 @@
+//! What can be wrong with a command line.
+
+use core::fmt;
+
+use crate::text::FixedText;
+
+/// Bytes of an argument that an error repeats.
+const SHOWN_SIZE_MAX: usize = 60;
+
+/// A mistake on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageError {
+    /// No command was given.
+    CommandMissing,
+    /// The command is not one of this program's.
+    CommandUnknown(FixedText<SHOWN_SIZE_MAX>),
+    /// The command is planned and not part of this version.
+    CommandUnavailable(&'static str),
+    /// The command has no such option.
+    OptionUnknown(FixedText<SHOWN_SIZE_MAX>),
+    /// An option was given twice.
+    OptionRepeated(&'static str),
+    /// An option stands without its value.
+    ValueMissing(&'static str),
+    /// An option that the command needs was not given.
+    OptionMissing(&'static str),
+    /// A value is not what the option takes.
+    ValueWrong {
+        /// The option.
+        option: &'static str,
+        /// The value as given.
+        value: FixedText<SHOWN_SIZE_MAX>,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// A word that belongs to no option.
+    ArgumentUnexpected(FixedText<SHOWN_SIZE_MAX>),
+}
+
+impl UsageError {
+    pub(super) fn wrong(option: &'static str, value: &str, expected: &'static str) -> Self {
+        Self::ValueWrong { option, value: FixedText::new(value), expected }
+    }
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandMissing => write!(formatter, "a command is missing: see --help"),
+            Self::CommandUnknown(word) => {
+                write!(formatter, "there is no command {word}: see --help")
+            }
+            Self::CommandUnavailable(word) => {
+                write!(formatter, "{word} is not part of this version: see --help")
+            }
+            Self::OptionUnknown(option) => {
+                write!(formatter, "there is no option {option} here: see --help")
+            }
+            Self::OptionRepeated(option) => {
+                write!(formatter, "{option} is given twice: give it once")
+            }
+            Self::ValueMissing(option) => write!(formatter, "{option} needs a value: see --help"),
+            Self::OptionMissing(option) => write!(formatter, "{option} is missing: see --help"),
+            Self::ValueWrong { option, value, expected } => {
+                write!(formatter, "{option} {value}: give {expected}")
+            }
+            Self::ArgumentUnexpected(word) => {
+                write!(formatter, "{word} belongs to no option: see --help")
+            }
+        }
+    }
+}
+
+impl core::error::Error for UsageError {}

@@ -1,0 +1,66 @@
+//! Options: the command lines of both programs.
+//!
+//! Parsing judges form and range; whether a file, domain or interface exists is found out by the
+//! rooms that use it. Each mistake is one [`UsageError`], one line for people.
+
+mod backup;
+mod error;
+mod primary;
+mod values;
+
+pub use backup::{BackupRequest, StandByOptions, parse_backup};
+pub use error::UsageError;
+pub use primary::{PrimaryRequest, ProtectOptions, parse_primary};
+pub use values::{GateKind, Link};
+
+/// Where the programs keep their status records when `--state-dir` does not say otherwise.
+pub const STATE_DIRECTORY_DEFAULT: &str = "/run/pollux";
+
+/// Options of `status`, the same for both programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusOptions<'a> {
+    /// Only this domain; all when none is named.
+    pub domain: Option<&'a str>,
+    /// Folder of the status records.
+    pub state_directory: &'a str,
+}
+
+/// Text of `primary-helper --help`.
+pub const PRIMARY_HELP: &str = "\
+primary-helper: protects a running Xen guest, so that it survives the loss of this host
+
+    primary-helper protect --domain NAME|ID --config XL.CFG --link IFACE=PEER_MAC --key-file FILE
+                           [--interval-ms 25] [--timeout-ms 500] [--gate plug|none]
+                           [--capture-core N] [--ship-core N] [--state-dir /run/pollux]
+    primary-helper status  [--domain NAME] [--state-dir /run/pollux]
+
+    --domain        the running guest, by name or domid
+    --config        its xl configuration; the backup builds the twin from it
+    --link          interface of the replication network, and the backup's MAC address there
+    --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
+    --interval-ms   time between checkpoints, 5 to 10000
+    --timeout-ms    silence after which the backup counts as lost, 50 to 60000
+    --gate          plug holds the guest's output until the backup has its state; none does not
+    --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)
+
+`doctor` and `rehearse` are not part of this version.
+Exit status: 0 ended as asked, 1 failed, 2 usage.
+";
+
+/// Text of `backup-helper --help`.
+pub const BACKUP_HELP: &str = "\
+backup-helper: keeps the twin of a protected Xen guest, and brings it to life when its host is lost
+
+    backup-helper stand-by --link IFACE=PEER_MAC --key-file FILE [--twin-config XL.CFG]
+                           [--timeout-ms 500] [--receive-core N] [--commit-core N]
+                           [--state-dir /run/pollux]
+    backup-helper status   [--state-dir /run/pollux]
+
+    --link          interface of the replication network, and the primary's MAC address there
+    --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
+    --twin-config   xl configuration for the twin, in place of the one that the primary sends
+    --timeout-ms    silence after which the primary counts as lost, 50 to 60000
+    --receive-core  core that receives, polled without pause (also --commit-core: applying)
+
+Exit status: 0 ended as asked, 1 failed, 2 usage.
+";

@@ -1,0 +1,197 @@
+//! The command line of `primary-helper`.
+
+use super::error::UsageError;
+use super::values::{GateKind, Link, Value, take_options};
+use super::{STATE_DIRECTORY_DEFAULT, StatusOptions};
+use crate::limits::{INTERVAL_MS_MAX, INTERVAL_MS_MIN};
+use crate::text::FixedText;
+
+/// What the operator asks of `primary-helper`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrimaryRequest<'a> {
+    /// Print the help text.
+    Help,
+    /// Print the version.
+    Version,
+    /// Protect a domain.
+    Protect(ProtectOptions<'a>),
+    /// Print how protection goes.
+    Status(StatusOptions<'a>),
+}
+
+/// Options of `protect`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProtectOptions<'a> {
+    /// Name or domid of the domain.
+    pub domain: &'a str,
+    /// Path of its xl configuration.
+    pub config: &'a str,
+    /// The replication link.
+    pub link: Link<'a>,
+    /// Path of the key file.
+    pub key_file: &'a str,
+    /// Time between checkpoints, in milliseconds.
+    pub interval_ms: u32,
+    /// Silence after which the backup counts as lost, in milliseconds.
+    pub timeout_ms: u32,
+    /// How output is held back.
+    pub gate: GateKind,
+    /// Core for capture, then polled without pause.
+    pub capture_core: Option<u16>,
+    /// Core for ship, then polled without pause.
+    pub ship_core: Option<u16>,
+    /// Folder of the status record.
+    pub state_directory: &'a str,
+}
+
+/// Reads the arguments of `primary-helper`, without the program's own name.
+///
+/// # Errors
+/// [`UsageError`] for the first mistake found.
+pub fn parse_primary<'a>(
+    mut arguments: impl Iterator<Item = &'a str>,
+) -> Result<PrimaryRequest<'a>, UsageError> {
+    match arguments.next() {
+        None => Err(UsageError::CommandMissing),
+        Some("--help" | "-h" | "help") => Ok(PrimaryRequest::Help),
+        Some("--version" | "-V") => Ok(PrimaryRequest::Version),
+        Some("protect") => parse_protect(arguments),
+        Some("status") => parse_status(arguments),
+        Some("rehearse") => Err(UsageError::CommandUnavailable("rehearse")),
+        Some("doctor") => Err(UsageError::CommandUnavailable("doctor")),
+        Some(other) => Err(UsageError::CommandUnknown(FixedText::new(other))),
+    }
+}
+
+fn parse_protect<'a>(
+    arguments: impl Iterator<Item = &'a str>,
+) -> Result<PrimaryRequest<'a>, UsageError> {
+    let mut domain = Value::new("--domain");
+    let mut config = Value::new("--config");
+    let mut link = Value::new("--link");
+    let mut key_file = Value::new("--key-file");
+    let mut interval = Value::new("--interval-ms");
+    let mut timeout = Value::new("--timeout-ms");
+    let mut gate = Value::new("--gate");
+    let mut capture_core = Value::new("--capture-core");
+    let mut ship_core = Value::new("--ship-core");
+    let mut state_directory = Value::new("--state-dir");
+    let wants_help = take_options(
+        arguments,
+        &mut [
+            &mut domain,
+            &mut config,
+            &mut link,
+            &mut key_file,
+            &mut interval,
+            &mut timeout,
+            &mut gate,
+            &mut capture_core,
+            &mut ship_core,
+            &mut state_directory,
+        ],
+    )?;
+    if wants_help {
+        return Ok(PrimaryRequest::Help);
+    }
+    Ok(PrimaryRequest::Protect(ProtectOptions {
+        domain: domain.required()?,
+        config: config.required()?,
+        link: link.link()?,
+        key_file: key_file.required()?,
+        interval_ms: interval.number(
+            INTERVAL_MS_MIN,
+            INTERVAL_MS_MAX,
+            25,
+            "5 to 10000 milliseconds",
+        )?,
+        timeout_ms: timeout.timeout_ms()?,
+        gate: gate.gate()?,
+        capture_core: capture_core.core()?,
+        ship_core: ship_core.core()?,
+        state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
+    }))
+}
+
+fn parse_status<'a>(
+    arguments: impl Iterator<Item = &'a str>,
+) -> Result<PrimaryRequest<'a>, UsageError> {
+    let mut domain = Value::new("--domain");
+    let mut state_directory = Value::new("--state-dir");
+    if take_options(arguments, &mut [&mut domain, &mut state_directory])? {
+        return Ok(PrimaryRequest::Help);
+    }
+    Ok(PrimaryRequest::Status(StatusOptions {
+        domain: domain.text(),
+        state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    const PROTECT: &str =
+        "protect --domain web --config w.cfg --link eth1=52:54:00:12:34:56 --key-file k";
+
+    fn parse(line: &str) -> Result<PrimaryRequest<'_>, UsageError> {
+        parse_primary(line.split_whitespace())
+    }
+
+    #[test]
+    fn protect_has_the_documented_defaults() {
+        let Ok(PrimaryRequest::Protect(options)) = parse(PROTECT) else { panic!() };
+        assert_eq!((options.interval_ms, options.timeout_ms), (25, 500));
+        assert_eq!((options.gate, options.capture_core), (GateKind::Plug, None));
+        assert_eq!(options.state_directory, "/run/pollux");
+        assert_eq!(options.link.peer_mac, [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
+    }
+
+    #[test]
+    fn each_mistake_has_its_line() {
+        for (arguments, line) in [
+            ("", "a command is missing: see --help"),
+            ("guard", "there is no command guard: see --help"),
+            ("rehearse", "rehearse is not part of this version: see --help"),
+            ("protect --domain web", "--config is missing: see --help"),
+            ("protect --domain", "--domain needs a value: see --help"),
+            ("protect --speed 3", "there is no option --speed here: see --help"),
+            ("protect --domain a --domain b", "--domain is given twice: give it once"),
+            ("status web", "web belongs to no option: see --help"),
+        ] {
+            assert_eq!(parse(arguments).unwrap_err().to_string(), line);
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for (addition, line) in [
+            ("--interval-ms 4", "--interval-ms 4: give 5 to 10000 milliseconds"),
+            ("--interval-ms 10001", "--interval-ms 10001: give 5 to 10000 milliseconds"),
+            ("--timeout-ms x", "--timeout-ms x: give 50 to 60000 milliseconds"),
+            ("--gate open", "--gate open: give plug or none"),
+            ("--ship-core -1", "--ship-core -1: give a core's number, 0 to 1023"),
+        ] {
+            let whole = std::format!("{PROTECT} {addition}");
+            assert_eq!(parse(&whole).unwrap_err().to_string(), line);
+        }
+    }
+
+    #[test]
+    fn help_is_found_anywhere() {
+        assert_eq!(parse("protect --domain web --help"), Ok(PrimaryRequest::Help));
+        assert_eq!(parse("--version"), Ok(PrimaryRequest::Version));
+    }
+
+    proptest! {
+        #[test]
+        fn any_arguments_are_read_or_refused(arguments in proptest::collection::vec(".{0,20}", 0..8)) {
+            let arguments: Vec<String> = arguments;
+            let _ = parse_primary(arguments.iter().map(String::as_str));
+            let _ = parse_primary(["protect"].into_iter().chain(arguments.iter().map(String::as_str)));
+        }
+    }
+}

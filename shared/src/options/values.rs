@@ -1,0 +1,184 @@
+//! Values of options, and the walk over a command's options.
+
+use getargs::{Opt, Options};
+
+use super::error::UsageError;
+use crate::limits::{CORE_COUNT_MAX, INTERFACE_NAME_SIZE_MAX, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN};
+use crate::text::FixedText;
+
+/// One replication link: an interface and the peer's address on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link<'a> {
+    /// Name of the interface.
+    pub interface: &'a str,
+    /// MAC address of the peer.
+    pub peer_mac: [u8; 6],
+}
+
+/// How the guest's output is held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GateKind {
+    /// By the kernel's sch_plug, until the backup has acknowledged.
+    #[default]
+    Plug,
+    /// Not at all: output can outrun the backup's state.
+    None,
+}
+
+/// One option with its value, taken at most once.
+#[derive(Debug)]
+pub(super) struct Value<'a> {
+    name: &'static str,
+    value: Option<&'a str>,
+}
+
+impl<'a> Value<'a> {
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, value: None }
+    }
+
+    /// The value as text, if the option was given.
+    pub fn text(&self) -> Option<&'a str> {
+        self.value
+    }
+
+    /// The value of an option that must be given.
+    pub fn required(&self) -> Result<&'a str, UsageError> {
+        self.value.ok_or(UsageError::OptionMissing(self.name))
+    }
+
+    /// A number between the bounds, or the default when the option was not given.
+    pub fn number(
+        &self,
+        minimum: u32,
+        maximum: u32,
+        default: u32,
+        expected: &'static str,
+    ) -> Result<u32, UsageError> {
+        let Some(value) = self.value else { return Ok(default) };
+        match value.parse() {
+            Ok(number) if (minimum..=maximum).contains(&number) => Ok(number),
+            _ => Err(UsageError::wrong(self.name, value, expected)),
+        }
+    }
+
+    /// A core's number, if the option was given.
+    pub fn core(&self) -> Result<Option<u16>, UsageError> {
+        let Some(value) = self.value else { return Ok(None) };
+        match value.parse() {
+            Ok(core) if core < CORE_COUNT_MAX => Ok(Some(core)),
+            _ => Err(UsageError::wrong(self.name, value, "a core's number, 0 to 1023")),
+        }
+    }
+
+    /// Silence after which the peer counts as lost, in milliseconds.
+    pub fn timeout_ms(&self) -> Result<u32, UsageError> {
+        self.number(TIMEOUT_MS_MIN, TIMEOUT_MS_MAX, 500, "50 to 60000 milliseconds")
+    }
+
+    /// `IFACE=PEER_MAC`, which must be given.
+    pub fn link(&self) -> Result<Link<'a>, UsageError> {
+        let value = self.required()?;
+        parse_link(value).ok_or_else(|| {
+            UsageError::wrong(self.name, value, "IFACE=PEER_MAC, as in eth1=52:54:00:12:34:56")
+        })
+    }
+
+    /// `plug` or `none`; plug when the option was not given.
+    pub fn gate(&self) -> Result<GateKind, UsageError> {
+        match self.value {
+            None | Some("plug") => Ok(GateKind::Plug),
+            Some("none") => Ok(GateKind::None),
+            Some(other) => Err(UsageError::wrong(self.name, other, "plug or none")),
+        }
+    }
+}
+
+fn parse_link(text: &str) -> Option<Link<'_>> {
+    let (interface, mac) = text.split_once('=')?;
+    let name_fits = (1..=INTERFACE_NAME_SIZE_MAX).contains(&interface.len());
+    let name_is_one = !interface.contains(|c: char| c == '/' || c.is_whitespace());
+    (name_fits && name_is_one).then_some(Link { interface, peer_mac: parse_mac(mac)? })
+}
+
+/// Six pairs of hexadecimal digits with colons; a single station's address, not all zero.
+fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let mut mac = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut mac {
+        let part = parts.next().filter(|part| part.len() == 2)?;
+        if !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        *byte = u8::from_str_radix(part, 16).ok()?;
+    }
+    let is_group = mac[0] & 1 == 1;
+    (parts.next().is_none() && !is_group && mac != [0; 6]).then_some(mac)
+}
+
+/// Fills `values` from a command's arguments. Tells whether `--help` was among them.
+pub(super) fn take_options<'a>(
+    arguments: impl Iterator<Item = &'a str>,
+    values: &mut [&mut Value<'a>],
+) -> Result<bool, UsageError> {
+    let mut options = Options::new(arguments);
+    loop {
+        let option = match options.next_opt() {
+            Ok(Some(option)) => option,
+            Ok(None) => break,
+            Err(error) => {
+                let text = FixedText::format(format_args!("{error}"));
+                return Err(UsageError::OptionUnknown(text));
+            }
+        };
+        if option == Opt::Long("help") || option == Opt::Short('h') {
+            return Ok(true);
+        }
+        let Opt::Long(name) = option else { return Err(unknown(option)) };
+        let slot = values.iter_mut().find(|slot| slot.name.trim_start_matches('-') == name);
+        let Some(slot) = slot else { return Err(unknown(option)) };
+        let value = options.value().map_err(|_| UsageError::ValueMissing(slot.name))?;
+        if slot.value.replace(value).is_some() {
+            return Err(UsageError::OptionRepeated(slot.name));
+        }
+    }
+    match options.next_positional() {
+        Some(word) => Err(UsageError::ArgumentUnexpected(FixedText::new(word))),
+        None => Ok(false),
+    }
+}
+
+fn unknown(option: Opt<&str>) -> UsageError {
+    UsageError::OptionUnknown(FixedText::format(format_args!("{option}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_link, parse_mac};
+
+    #[test]
+    fn macs_are_single_stations() {
+        assert_eq!(parse_mac("52:54:00:aB:34:56"), Some([0x52, 0x54, 0, 0xab, 0x34, 0x56]));
+        for wrong in [
+            "",
+            "52:54:00:ab:34",
+            "52:54:00:ab:34:56:78",
+            "52-54-00-ab-34-56",
+            "52:54:00:ab:34:+6",
+            "ff:ff:ff:ff:ff:ff",
+            "01:80:c2:00:00:00",
+            "00:00:00:00:00:00",
+        ] {
+            assert_eq!(parse_mac(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn links_name_an_interface() {
+        assert!(parse_link("eth1=52:54:00:ab:34:56").is_some());
+        for wrong in ["52:54:00:ab:34:56", "=52:54:00:ab:34:56", "a/b=52:54:00:ab:34:56", "eth1="] {
+            assert!(parse_link(wrong).is_none(), "{wrong}");
+        }
+        assert!(parse_link("sixteen-chars-xx=52:54:00:ab:34:56").is_none());
+    }
+}
