@@ -209,7 +209,10 @@ impl XenError {
     /// What to do about it, as far as the pair of operation and errno tells.
     fn advice(&self) -> &'static str {
         match (self.operation, self.errno) {
-            (Operation::GetVcpuInfo, Errno::ESRCH) => {
+            (Operation::MapGuestPages, Errno::EINVAL) => {
+                "the domain has no memory there: it changed its memory map, or is being torn down"
+            }
+            (Operation::GetVcpuInfo, Errno::ESRCH | Errno::EINVAL) => {
                 "no such domain or vCPU: check `xl vcpu-list`"
             }
             (_, Errno::ESRCH) => "no such domain: check `xl list`",

@@ -32,6 +32,7 @@ mod log_dirty;
 #[cfg(target_os = "linux")]
 mod memory;
 mod plain;
+pub mod xenstore;
 
 #[cfg(target_os = "linux")]
 pub use domctl::{DomainInfo, VcpuInfo};
