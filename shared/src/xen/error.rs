@@ -42,6 +42,8 @@ impl Errno {
     pub const ENODEV: Errno = Errno(19);
     /// An argument is wrong.
     pub const EINVAL: Errno = Errno(22);
+    /// Too large; for events: more than could be kept.
+    pub const EFBIG: Errno = Errno(27);
     /// No room.
     pub const ENOSPC: Errno = Errno(28);
     /// Xen or the kernel does not know the call.
@@ -52,6 +54,8 @@ impl Errno {
     pub const EOPNOTSUPP: Errno = Errno(95);
     /// The buffer is too small.
     pub const ENOBUFS: Errno = Errno(105);
+    /// Not connected; for a port: not bound by this process.
+    pub const ENOTCONN: Errno = Errno(107);
 
     const fn name(self) -> Option<&'static str> {
         Some(match self {
@@ -70,11 +74,13 @@ impl Errno {
             Errno::EEXIST => "EEXIST",
             Errno::ENODEV => "ENODEV",
             Errno::EINVAL => "EINVAL",
+            Errno::EFBIG => "EFBIG",
             Errno::ENOSPC => "ENOSPC",
             Errno::ENOSYS => "ENOSYS",
             Errno::ENODATA => "ENODATA",
             Errno::EOPNOTSUPP => "EOPNOTSUPP",
             Errno::ENOBUFS => "ENOBUFS",
+            Errno::ENOTCONN => "ENOTCONN",
             _ => return None,
         })
     }
@@ -225,7 +231,7 @@ impl XenError {
                  with more shadow_memory= in the domain's configuration"
             }
             (Operation::ShadowOp, Errno::EBUSY) => {
-                "another tool has log-dirty switched on: end its migration or save first"
+                "log-dirty is switched on already: end the migration or save that uses it first"
             }
             (
                 Operation::GetHvmContext
@@ -236,6 +242,11 @@ impl XenError {
                 | Operation::InjectMsi,
                 Errno::EINVAL | Errno::EOPNOTSUPP,
             ) => "the domain is not HVM or PVH, or the value does not fit it",
+            (Operation::EventChannelBindInterdomain, Errno::EINVAL) => {
+                "the domain's port does not wait for dom0: something else is connected to it"
+            }
+            (Operation::SoftReset, Errno::EINVAL) => "the domain has not shut down (suspended)",
+            (Operation::UnpauseDomain, Errno::EINVAL) => "the domain is not paused",
             (Operation::PopulatePhysmap | Operation::MaxMem, _) => {
                 "free memory on this host: `xl info` shows free_memory, `xl list` who has it"
             }

@@ -3,7 +3,7 @@
 //! Xen's own writes to vcpu_info and event pages, and writes of backends through grant mappings,
 //! are not in the bitmap.
 
-use super::{Domid, HypercallBuffer, Operation, Plain, Xen, XenError};
+use super::{Domid, Errno, HypercallBuffer, Operation, Plain, Xen, XenError};
 
 const SHADOW_OP: u32 = 10;
 const SHADOW_OP_OFF: u32 = 0;
@@ -48,12 +48,20 @@ impl Xen {
     /// at the first write to each page.
     ///
     /// # Errors
-    /// EINVAL when it is on already, or not available: PV on a Xen without shadow paging.
+    /// EBUSY when it is on already: another tool uses it, or one that ended left it on. EINVAL
+    /// when it is not available: PV on a Xen without shadow paging.
     pub fn log_dirty_enable(&self, domid: Domid) -> Result<(), XenError> {
-        self.shadow_op(
-            domid,
-            &mut ShadowOp { command: SHADOW_OP_ENABLE_LOGDIRTY, ..ShadowOp::default() },
-        )
+        let mut argument = ShadowOp { command: SHADOW_OP_ENABLE_LOGDIRTY, ..ShadowOp::default() };
+        let result = self.shadow_op(domid, &mut argument);
+        // Xen has one errno for both; with hardware-assisted paging it is always available.
+        match result {
+            Err(XenError { errno: Errno::EINVAL, .. })
+                if self.getdomaininfo(domid).is_ok_and(|info| info.is_hap()) =>
+            {
+                Err(XenError::of_domain(Operation::ShadowOp, domid, Errno::EBUSY))
+            }
+            result => result,
+        }
     }
 
     /// Ends logging.
