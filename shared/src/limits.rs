@@ -68,3 +68,13 @@ pub const CORE_COUNT_MAX: u16 = 1024;
 
 /// Bytes of a network interface's name (IFNAMSIZ of Linux's if.h, less the closing zero).
 pub const INTERFACE_NAME_SIZE_MAX: usize = 15;
+
+/// Interfaces of a guest whose output the gate holds. A guest with more is refused at start.
+pub const GATE_INTERFACE_COUNT_MAX: usize = 8;
+
+/// Bytes of frames that the gate holds per interface before it drops: an epoch of 100 ms at
+/// 1 Gbit/s. What is dropped is lost as on a crowded network, and is reported.
+pub const GATE_HELD_SIZE_MAX: u32 = 16 * 1024 * 1024;
+
+/// Frames that an interface of the gate passes on at a time once they are released.
+pub const GATE_QUEUE_FRAMES: u32 = 4096;

@@ -15,6 +15,8 @@ pub mod file;
 pub mod lock;
 pub mod log;
 pub mod memory;
+pub mod netlink;
+pub mod output_gate;
 pub mod packet_socket;
 pub mod privcmd;
 pub mod privcmd_buffer;

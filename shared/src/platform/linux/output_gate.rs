@@ -1,0 +1,220 @@
+//! The gate at work: the guest's interfaces, their `ifb`s and plugs, and the socket that tells them.
+//!
+//! The gate outlives this process on purpose: if the process crashes, the guest's frames stay held,
+//! since the backup may be about to revive the guest. Opening the gate for the same domain again
+//! releases and removes what was left behind; so does [`OutputGate::remove_left_overs`].
+
+mod error;
+mod install;
+
+pub use error::{GateError, GateStep};
+
+use super::netlink::NetlinkSocket;
+use crate::gate::message::Request;
+use crate::gate::names::InterfaceName;
+use crate::gate::{EpochOrder, PlugAction, replies, requests};
+use crate::limits::GATE_INTERFACE_COUNT_MAX;
+use heapless::Vec;
+
+/// How often the first epoch is begun again because frames from before it were still on their way.
+const FIRST_EPOCH_TRIES: u32 = 50;
+
+/// One of the guest's interfaces, and the `ifb` that holds its frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct GatedInterface {
+    guest_name: InterfaceName,
+    guest_index: u32,
+    ifb_index: u32,
+}
+
+/// What the gate holds and has lost, over all interfaces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GateCounters {
+    /// Frames held now.
+    pub frames_held: u64,
+    /// Bytes held now.
+    pub bytes_held: u64,
+    /// Frames dropped since the gate was opened, because too much was held.
+    pub frames_dropped: u64,
+}
+
+/// The gate of one domain, or, for a domain whose output shall not be held, none: then every
+/// operation keeps the order of epochs and does nothing else.
+#[derive(Debug)]
+pub struct OutputGate {
+    order: EpochOrder,
+    domid: u16,
+    socket: Option<NetlinkSocket>,
+    interfaces: Vec<GatedInterface, GATE_INTERFACE_COUNT_MAX>,
+}
+
+impl OutputGate {
+    /// A gate that holds nothing, for `--gate none`.
+    pub fn none() -> Self {
+        Self { order: EpochOrder::new(), domid: 0, socket: None, interfaces: Vec::new() }
+    }
+
+    /// Installs the gate at all interfaces of a running domain. Frames pass through it until the
+    /// first [`OutputGate::end_epoch`]. What an earlier process left for the same domain is
+    /// released and removed first.
+    ///
+    /// # Errors
+    /// If the domain has no interface, or more than the gate can hold, or the kernel refuses a
+    /// step; then nothing of the gate is left.
+    pub fn open(domid: u16) -> Result<Self, GateError> {
+        let mut gate = Self { order: EpochOrder::new(), domid, ..Self::none() };
+        let mut socket = install::open_socket()?;
+        install::remove(&mut socket, domid)?;
+        gate.interfaces = install::install(&mut socket, domid)?;
+        gate.socket = Some(socket);
+        Ok(gate)
+    }
+
+    /// Releases and removes what an earlier process left for a domain, so that its frames flow.
+    ///
+    /// # Errors
+    /// If the kernel refuses a step.
+    pub fn remove_left_overs(domid: u16) -> Result<(), GateError> {
+        install::remove(&mut install::open_socket()?, domid)
+    }
+
+    /// How many of the guest's interfaces are held.
+    pub fn interface_count(&self) -> usize {
+        self.interfaces.len()
+    }
+
+    /// The epoch that waits for its acknowledgement, if there is one.
+    pub fn in_flight(&self) -> Option<u64> {
+        self.order.in_flight()
+    }
+
+    /// Whether frames pass as if there were no gate.
+    pub fn is_pass_through(&self) -> bool {
+        self.order.is_pass_through()
+    }
+
+    /// Ends an epoch: to be called while the guest is paused. The first call also begins to hold
+    /// frames, and makes sure that none from before stays in a plug, which would shift its counts.
+    ///
+    /// # Panics
+    /// If the epoch before was not acknowledged.
+    ///
+    /// # Errors
+    /// If a plug could not be told: then frames may be held too long, and none leaves too early.
+    pub fn end_epoch(&mut self, epoch: u64) -> Result<(), GateError> {
+        let is_first = self.order.is_pass_through();
+        let action = self.order.end_epoch(epoch);
+        self.tell_all(action)?;
+        if !is_first {
+            return Ok(());
+        }
+        for _ in 0..FIRST_EPOCH_TRIES {
+            if self.counters()?.frames_held == 0 {
+                return Ok(());
+            }
+            self.tell_all(PlugAction::ReleaseIndefinite)?;
+            super::clock::yield_now();
+            self.tell_all(action)?;
+        }
+        Err(GateError::NeverEmpty)
+    }
+
+    /// The backup has the epoch in flight: its frames may leave.
+    ///
+    /// # Panics
+    /// If `epoch` is not in flight.
+    ///
+    /// # Errors
+    /// If a plug could not be told: then frames are held that may leave.
+    pub fn acknowledge(&mut self, epoch: u64) -> Result<(), GateError> {
+        let action = self.order.acknowledge(epoch);
+        self.tell_all(action)
+    }
+
+    /// Protection ends, or the backup is lost: all frames leave, and new ones pass through.
+    ///
+    /// # Errors
+    /// If a plug could not be told.
+    pub fn release_all(&mut self) -> Result<(), GateError> {
+        let action = self.order.release_all();
+        self.tell_all(action)
+    }
+
+    /// Removes the gate: held frames leave, and the guest's traffic flows as if it never was.
+    ///
+    /// # Errors
+    /// If the kernel refuses a step.
+    pub fn close(mut self) -> Result<(), GateError> {
+        let _ = self.order.release_all();
+        match self.socket.as_mut() {
+            Some(socket) => install::remove(socket, self.domid),
+            None => Ok(()),
+        }
+    }
+
+    /// What the plugs hold and have dropped.
+    ///
+    /// # Errors
+    /// If the kernel refuses to tell.
+    pub fn counters(&mut self) -> Result<GateCounters, GateError> {
+        let Some(socket) = self.socket.as_mut() else {
+            return Ok(GateCounters::default());
+        };
+        let mut request = Request::new();
+        for interface in &self.interfaces {
+            requests::query_plug(&mut request, interface.ifb_index);
+        }
+        let mut sum = GateCounters::default();
+        let asked = socket.ask(&request, |reply| {
+            if let Some(counters) = replies::queue_counters(reply) {
+                sum.frames_held += u64::from(counters.frames_held);
+                sum.bytes_held += u64::from(counters.bytes_held);
+                sum.frames_dropped += u64::from(counters.frames_dropped);
+            }
+        });
+        asked.map_err(|error| self.refused(GateStep::Query, error)).map(|()| sum)
+    }
+
+    /// Checks that the guest has the interfaces it had when the gate was opened: one that was added
+    /// or made anew since would not be held. To be called now and then.
+    ///
+    /// # Errors
+    /// [`GateError::InterfacesChanged`], or what the kernel says.
+    pub fn verify(&mut self) -> Result<(), GateError> {
+        let Some(socket) = self.socket.as_mut() else {
+            return Ok(());
+        };
+        let found = install::find(socket, self.domid)?;
+        let is_held = |guest: &install::FoundInterface| {
+            self.interfaces.iter().any(|held| held.guest_index == guest.link.index)
+        };
+        let are_all_held = found.guest.iter().all(is_held);
+        if are_all_held && found.guest.len() == self.interfaces.len() {
+            Ok(())
+        } else {
+            Err(GateError::InterfacesChanged { domid: self.domid })
+        }
+    }
+
+    fn tell_all(&mut self, action: PlugAction) -> Result<(), GateError> {
+        let Some(socket) = self.socket.as_mut() else {
+            return Ok(());
+        };
+        let mut request = Request::new();
+        for interface in &self.interfaces {
+            requests::tell_plug(&mut request, interface.ifb_index, action);
+        }
+        let step = match action {
+            PlugAction::Buffer => GateStep::Hold,
+            _ => GateStep::Release,
+        };
+        socket.tell(&request).map_err(|error| self.refused(step, error))
+    }
+
+    /// Each request here has one message per interface, in their order.
+    fn refused(&self, step: GateStep, error: super::netlink::NetlinkError) -> GateError {
+        let index = error.message.unwrap_or(0) as usize;
+        let name = self.interfaces.get(index).map(|interface| interface.guest_name);
+        GateError::refused(step, name.unwrap_or(InterfaceName::new("the gate")), error)
+    }
+}

@@ -1,0 +1,184 @@
+//! What can go wrong with the gate, and what to do then.
+
+use crate::gate::names::InterfaceName;
+use crate::limits::GATE_INTERFACE_COUNT_MAX;
+use crate::platform::linux::errno::ErrnoText;
+use crate::platform::linux::netlink::NetlinkError;
+use core::fmt;
+use rustix::io::Errno;
+
+/// A step at which the kernel can refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateStep {
+    /// List the host's interfaces.
+    List,
+    /// Create the device that holds frames.
+    CreateIfb,
+    /// Make its queue a plug.
+    CreatePlug,
+    /// Attach to what arrives from the guest.
+    AttachIngress,
+    /// Redirect it.
+    Redirect,
+    /// End an epoch.
+    Hold,
+    /// Release frames.
+    Release,
+    /// Read a plug's counters.
+    Query,
+    /// Remove a part of the gate.
+    Remove,
+}
+
+impl GateStep {
+    /// What is missing, and which modules bring it, if the kernel says that it knows no such thing.
+    fn missing(self, errno: Errno) -> Option<(&'static str, &'static str)> {
+        match (self, errno) {
+            (Self::CreateIfb, Errno::OPNOTSUPP) => Some(("the ifb device", "ifb")),
+            (Self::CreatePlug, Errno::NOENT) => Some(("the qdisc plug", "sch_plug")),
+            (Self::AttachIngress, Errno::NOENT) => Some(("the qdisc ingress", "sch_ingress")),
+            (Self::Redirect, Errno::NOENT) => Some((
+                "the filter matchall (or u32) or the action mirred",
+                "-a cls_matchall act_mirred",
+            )),
+            _ => None,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::List => "list the interfaces of",
+            Self::CreateIfb => "create an ifb device for",
+            Self::CreatePlug => "make a plug for",
+            Self::AttachIngress => "attach to",
+            Self::Redirect => "redirect",
+            Self::Hold => "hold the frames of",
+            Self::Release => "release the frames of",
+            Self::Query => "read the counters of",
+            Self::Remove => "remove the gate of",
+        }
+    }
+}
+
+/// The gate could not be installed, driven or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateError {
+    /// The domain has no network interface on this host.
+    NoInterface {
+        /// The domain.
+        domid: u16,
+    },
+    /// The domain has more interfaces than the gate can hold.
+    TooManyInterfaces {
+        /// The domain.
+        domid: u16,
+    },
+    /// The domain's interfaces are not those that the gate holds.
+    InterfacesChanged {
+        /// The domain.
+        domid: u16,
+    },
+    /// Someone else uses the hook at which the gate redirects.
+    IngressInUse {
+        /// The guest's interface.
+        interface: InterfaceName,
+    },
+    /// The kernel lacks a part.
+    Missing {
+        /// What is missing.
+        part: &'static str,
+        /// What to give to modprobe.
+        modules: &'static str,
+    },
+    /// Frames from before the first epoch did not drain.
+    NeverEmpty,
+    /// The kernel refused a step.
+    Refused {
+        /// Which.
+        step: GateStep,
+        /// For which of the guest's interfaces.
+        interface: InterfaceName,
+        /// What it said.
+        errno: Errno,
+    },
+}
+
+impl GateError {
+    pub(super) fn refused(step: GateStep, interface: InterfaceName, error: NetlinkError) -> Self {
+        if let Some((part, modules)) = step.missing(error.errno) {
+            return Self::Missing { part, modules };
+        }
+        if step == GateStep::AttachIngress && error.errno == Errno::EXIST {
+            return Self::IngressInUse { interface };
+        }
+        Self::Refused { step, interface, errno: error.errno }
+    }
+}
+
+impl fmt::Display for GateError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("gate: ")?;
+        match self {
+            Self::NoInterface { domid } => write!(
+                formatter,
+                "domain {domid} has no interface vif{domid}.N on this host: give it one (without \
+                 `vifname=`), or use --gate none"
+            ),
+            Self::TooManyInterfaces { domid } => write!(
+                formatter,
+                "domain {domid} has more than {GATE_INTERFACE_COUNT_MAX} interfaces: remove some"
+            ),
+            Self::InterfacesChanged { domid } => write!(
+                formatter,
+                "the interfaces of domain {domid} changed, and its frames are no longer all held: \
+                 protect it anew"
+            ),
+            Self::IngressInUse { interface } => write!(
+                formatter,
+                "{interface} has an ingress qdisc already: remove it with `tc qdisc del dev \
+                 {interface} ingress`, or use --gate none"
+            ),
+            Self::Missing { part, modules } => write!(
+                formatter,
+                "{part} is not available on this kernel: load it with `modprobe {modules}`, or use \
+                 --gate none"
+            ),
+            Self::NeverEmpty => formatter.write_str(
+                "frames sent before the first checkpoint did not leave: protect the domain anew",
+            ),
+            Self::Refused { step, interface, errno } => {
+                write!(formatter, "cannot {} {interface}: {}", step.words(), ErrnoText(*errno))
+            }
+        }
+    }
+}
+
+impl core::error::Error for GateError {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Errno, GateError, GateStep, InterfaceName, NetlinkError};
+
+    fn refused(step: GateStep, errno: Errno) -> String {
+        let error = NetlinkError { message: Some(0), errno };
+        GateError::refused(step, InterfaceName::new("vif3.0"), error).to_string()
+    }
+
+    #[test]
+    fn a_missing_module_is_named() {
+        assert_eq!(
+            refused(GateStep::CreatePlug, Errno::NOENT),
+            "gate: the qdisc plug is not available on this kernel: load it with `modprobe \
+             sch_plug`, or use --gate none"
+        );
+    }
+
+    #[test]
+    fn other_refusals_name_step_interface_and_reason() {
+        assert_eq!(
+            refused(GateStep::Hold, Errno::NODEV),
+            "gate: cannot hold the frames of vif3.0: no such device"
+        );
+        assert!(refused(GateStep::AttachIngress, Errno::EXIST).contains("tc qdisc del dev vif3.0"));
+    }
+}
