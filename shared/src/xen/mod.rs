@@ -9,9 +9,12 @@
 #![allow(unsafe_code)]
 
 #[cfg(target_os = "linux")]
+mod domain_info;
+#[cfg(target_os = "linux")]
 mod domctl;
 #[cfg(target_os = "linux")]
 mod domctl_context;
+mod errno;
 mod error;
 #[cfg(target_os = "linux")]
 mod event_channel;
@@ -24,6 +27,7 @@ pub mod hvm;
 pub mod hvm_context;
 #[cfg(test)]
 mod hvm_context_tests;
+mod hvm_context_writer;
 mod hvm_cpu;
 #[cfg(target_os = "linux")]
 mod hypercall;
@@ -31,12 +35,14 @@ mod hypercall;
 mod log_dirty;
 #[cfg(target_os = "linux")]
 mod memory;
+mod open_error;
 mod plain;
 pub mod xenstore;
 
 #[cfg(target_os = "linux")]
-pub use domctl::{DomainInfo, VcpuInfo};
-pub use error::{Errno, Operation, XenError, XenOpenError, XenVersion};
+pub use domain_info::{DomainInfo, VcpuInfo};
+pub use errno::Errno;
+pub use error::{Operation, XenError};
 #[cfg(target_os = "linux")]
 pub use event_channel::{EventChannelStatus, EventChannelStatusKind};
 #[cfg(target_os = "linux")]
@@ -46,12 +52,15 @@ pub use guest_page::GuestPage;
 pub use hypercall::Xen;
 #[cfg(target_os = "linux")]
 pub use log_dirty::LogDirtyStats;
+pub use open_error::{XenOpenError, XenVersion};
 pub use plain::Plain;
 
 #[cfg(target_os = "linux")]
 pub use crate::platform::linux::privcmd_buffer::HypercallBuffer;
 #[cfg(target_os = "linux")]
-pub use crate::platform::linux::privcmd_memory::{Access, FrameMapping, GuestMemory};
+pub use crate::platform::linux::privcmd_frames::{Access, FrameMapping};
+#[cfg(target_os = "linux")]
+pub use crate::platform::linux::privcmd_memory::GuestMemory;
 
 /// A domain's number, as `xl list` shows it (domid_t, xen.h).
 pub type Domid = u16;

@@ -20,6 +20,7 @@ pub mod output_gate;
 pub mod packet_socket;
 pub mod privcmd;
 pub mod privcmd_buffer;
+pub mod privcmd_frames;
 pub mod privcmd_memory;
 pub mod privileges;
 pub mod process;

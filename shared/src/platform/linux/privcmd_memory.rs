@@ -1,4 +1,4 @@
-//! Mappings of guest memory: the whole guest once at start, or a few frames.
+//! The whole of a guest's memory, mapped once at start.
 //!
 //! A mapping holds machine frames, not gfns: when the guest's physical map changes (ballooning,
 //! XENMEM_add_to_physmap), the old frame stays mapped until [`GuestMemory::remap`], and counts
@@ -12,8 +12,9 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use rustix::mm::{MapFlags, ProtFlags};
 
-use super::privcmd::{Privcmd, errno};
+use super::privcmd::Privcmd;
 use super::privcmd_buffer::Pages;
+use super::privcmd_frames::{Access, map_area};
 use crate::limits::PAGE_SIZE;
 use crate::xen::{Domid, Errno, GuestPage, Operation, Xen, XenError};
 
@@ -21,76 +22,7 @@ use crate::xen::{Domid, Errno, GuestPage, Operation, Xen, XenError};
 /// since Linux maps such an area only as a whole. Far below the 65530 mappings of a process.
 const BATCH_PAGE_COUNT: usize = 4096;
 
-/// How often a page that is paged out is asked for again before it counts as a hole.
-const PAGED_OUT_ATTEMPT_COUNT: u32 = 100;
-
 const PAGE_SIZE_U64: u64 = PAGE_SIZE as u64;
-
-/// What may be done with a mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Only reading; the processor refuses the rest.
-    ReadOnly,
-    /// Reading and writing.
-    ReadWrite,
-}
-
-impl Access {
-    fn protection(self) -> ProtFlags {
-        match self {
-            Access::ReadOnly => ProtFlags::READ,
-            Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
-        }
-    }
-}
-
-/// Maps one kernel mapping's worth of pages over reserved address space.
-///
-/// `errors` holds Linux's number for each page afterwards: 0 when it is there.
-fn map_area(
-    privcmd: &Privcmd,
-    domid: Domid,
-    area: *mut u8,
-    access: Access,
-    gfns: &[u64],
-    errors: &mut [i32],
-) -> Result<(), Errno> {
-    // SAFETY: the area lies in address space that the caller reserved, and the exclusive borrow
-    // of its owner means that no page of it is lent: replacing what is mapped there harms nobody.
-    let pointer = unsafe {
-        rustix::mm::mmap(
-            area.cast(),
-            gfns.len() * PAGE_SIZE,
-            access.protection(),
-            MapFlags::SHARED | MapFlags::FIXED,
-            privcmd.device(),
-            0,
-        )
-    }
-    .map_err(errno)?;
-    // SAFETY: the mapping was made just now, by us, and is filled as a whole.
-    unsafe { privcmd.map_batch(domid, pointer, gfns, errors) }?;
-    // A domain that does not exist looks like holes of this kind.
-    if errors.first() == Some(&-Errno::ESRCH.0) {
-        return Err(Errno::ESRCH);
-    }
-    for _ in 0..PAGED_OUT_ATTEMPT_COUNT {
-        if !errors.contains(&-Errno::ENOENT.0) {
-            break;
-        }
-        for (index, error) in errors.iter_mut().enumerate() {
-            if *error != -Errno::ENOENT.0 {
-                continue;
-            }
-            // SAFETY: the page lies in the mapping, and is not mapped yet.
-            let page = unsafe { pointer.byte_add(index * PAGE_SIZE) };
-            let error = core::slice::from_mut(error);
-            // SAFETY: as above; Linux lets holes of such a mapping be filled later.
-            unsafe { privcmd.map_batch(domid, page, &gfns[index..=index], error) }?;
-        }
-    }
-    Ok(())
-}
 
 /// A domain's whole memory, mapped once, so that copying a page costs no system call.
 pub struct GuestMemory {
@@ -293,65 +225,4 @@ const fn word_of(gfn: u64) -> usize {
 
 const fn bit_of(gfn: u64) -> u64 {
     1 << (gfn % 64)
-}
-
-/// A few frames of a domain, in the order they were named.
-#[derive(Debug)]
-pub struct FrameMapping {
-    space: Pages,
-    count: usize,
-    access: Access,
-}
-
-// SAFETY: as for `GuestMemory`.
-unsafe impl Send for FrameMapping {}
-
-impl FrameMapping {
-    /// Most frames that one mapping takes.
-    pub const FRAME_COUNT_MAX: usize = 64;
-
-    /// Maps `gfns` (1 to 64 of them) of domain `domid`; all must have memory.
-    ///
-    /// # Errors
-    /// The first page's error (EINVAL for a hole), or the call's.
-    pub fn map(
-        xen: &Xen,
-        domid: Domid,
-        gfns: &[u64],
-        access: Access,
-    ) -> Result<FrameMapping, XenError> {
-        assert!(!gfns.is_empty() && gfns.len() <= Self::FRAME_COUNT_MAX);
-        let fail = |errno| XenError::of_domain(Operation::MapGuestPages, domid, errno);
-        let byte_count = gfns.len() * PAGE_SIZE;
-        let space =
-            Pages::anonymous(byte_count, ProtFlags::empty(), MapFlags::PRIVATE).map_err(fail)?;
-        let mut errors = [-Errno::EINVAL.0; Self::FRAME_COUNT_MAX];
-        let errors = &mut errors[..gfns.len()];
-        map_area(xen.privcmd(), domid, space.pointer().as_ptr(), access, gfns, errors)
-            .map_err(fail)?;
-        match errors.iter().find(|error| **error != 0) {
-            Some(error) => Err(fail(Errno(-*error))),
-            None => Ok(FrameMapping { space, count: gfns.len(), access }),
-        }
-    }
-
-    /// Frames mapped.
-    #[must_use]
-    pub const fn frame_count(&self) -> usize {
-        self.count
-    }
-
-    /// The page of the `index`th gfn; an index beyond them is a programmer's error.
-    #[must_use]
-    pub fn page(&self, index: usize) -> GuestPage<'_> {
-        assert!(index < self.count);
-        // SAFETY: the page lies within the mapping.
-        let pointer = unsafe { self.space.pointer().as_ptr().add(index * PAGE_SIZE) };
-        // SAFETY: the page is mapped while `self` lives, aligned, only accessed as atomics.
-        let words = unsafe { &*pointer.cast::<[AtomicU64; PAGE_SIZE / size_of::<u64>()]>() };
-        match self.access {
-            Access::ReadOnly => GuestPage::from_words_read_only(words),
-            Access::ReadWrite => GuestPage::from_words(words),
-        }
-    }
 }

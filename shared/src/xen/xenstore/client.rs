@@ -8,6 +8,8 @@ use core::fmt;
 use embedded_io::{Read, ReadExactError, Write};
 use heapless::Vec;
 
+use super::client_domain::{push_number, until_nul};
+use super::error::XenstoreError;
 use super::event_queue::{EventQueue, WatchEvent};
 use super::message::{HEADER_SIZE, Header, MessageKind, PAYLOAD_SIZE_MAX, RefusalReason};
 use crate::xen::Domid;
@@ -36,53 +38,6 @@ pub enum Permission {
     /// `b`.
     ReadWrite(Domid),
 }
-
-/// Why a request to xenstored failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XenstoreError {
-    /// Xenstored answered no.
-    Refused {
-        /// What was asked.
-        request: MessageKind,
-        /// Its reason.
-        reason: RefusalReason,
-    },
-    /// The connection is broken: xenstored ended, or was restarted.
-    Disconnected,
-    /// The answer is not of the protocol, or not of the form that the request has.
-    Malformed,
-    /// The request does not fit a message.
-    TooLong,
-}
-
-impl XenstoreError {
-    /// Whether the node does not exist.
-    #[must_use]
-    pub const fn is_not_found(&self) -> bool {
-        matches!(self, XenstoreError::Refused { reason: RefusalReason::NotFound, .. })
-    }
-}
-
-impl fmt::Display for XenstoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            XenstoreError::Refused { request, reason } => {
-                write!(f, "xenstored refused {request:?}: {reason}")
-            }
-            XenstoreError::Disconnected => {
-                f.write_str("the connection to xenstored broke: check that xenstored runs")
-            }
-            XenstoreError::Malformed => f.write_str(
-                "xenstored's answer is malformed: check which xenstored runs on this host",
-            ),
-            XenstoreError::TooLong => f.write_str(
-                "the xenstore request is longer than 4096 bytes: use a shorter name or value",
-            ),
-        }
-    }
-}
-
-impl core::error::Error for XenstoreError {}
 
 /// A client of xenstored over the stream `T`.
 pub struct Xenstore<T> {
@@ -309,62 +264,13 @@ impl<T: Read + Write> Xenstore<T> {
         }
     }
 
-    /// Tells xenstored where a domain's ring is, and its port. Xenstored binds the port anew when
-    /// the domain is introduced already.
-    ///
-    /// # Errors
-    /// [`RefusalReason::Invalid`] when the page or port cannot be used.
-    pub fn introduce(&mut self, domid: Domid, gfn: u64, port: u32) -> Result<(), XenstoreError> {
-        let mut arguments = Vec::<u8, 64>::new();
-        for number in [u64::from(domid), gfn, u64::from(port)] {
-            push_number(&mut arguments, number)?;
-            arguments.push(0).map_err(|_| XenstoreError::TooLong)?;
-        }
-        self.request(Transaction::NONE, MessageKind::Introduce, &[&arguments]).map(|_| ())
-    }
-
-    /// Makes xenstored forget a domain's ring.
-    ///
-    /// # Errors
-    /// [`XenstoreError::is_not_found`] when it is not introduced.
-    pub fn release(&mut self, domid: Domid) -> Result<(), XenstoreError> {
-        self.domain_request(MessageKind::Release, domid).map(|_| ())
-    }
-
-    /// Makes xenstored forget that a domain has shut down, so that it will notice the next time.
-    ///
-    /// # Errors
-    /// [`XenstoreError::is_not_found`] when it is not introduced.
-    pub fn resume(&mut self, domid: Domid) -> Result<(), XenstoreError> {
-        self.domain_request(MessageKind::Resume, domid).map(|_| ())
-    }
-
-    /// Whether xenstored serves a domain's ring.
-    ///
-    /// # Errors
-    /// [`XenstoreError`].
-    pub fn is_introduced(&mut self, domid: Domid) -> Result<bool, XenstoreError> {
-        let length = self.domain_request(MessageKind::IsDomainIntroduced, domid)?;
-        Ok(until_nul(&self.reply[..length])? == "T")
-    }
-
-    /// The domain's place in the tree: `/local/domain/N`. Made up, also when it does not exist.
-    ///
-    /// # Errors
-    /// [`XenstoreError`].
-    pub fn get_domain_path(&mut self, domid: Domid) -> Result<&str, XenstoreError> {
-        let length = self.domain_request(MessageKind::GetDomainPath, domid)?;
-        until_nul(&self.reply[..length])
-    }
-
-    fn domain_request(&mut self, kind: MessageKind, domid: Domid) -> Result<usize, XenstoreError> {
-        let mut argument = Vec::<u8, 8>::new();
-        push_number(&mut argument, u64::from(domid))?;
-        self.request(Transaction::NONE, kind, &[&argument, b"\0"])
+    /// The first `length` bytes of the reply that was received last.
+    pub(super) fn reply(&self, length: usize) -> &[u8] {
+        &self.reply[..length]
     }
 
     /// Sends a request and receives its reply into `self.reply`; returns its length.
-    fn request(
+    pub(super) fn request(
         &mut self,
         transaction: Transaction,
         kind: MessageKind,
@@ -425,14 +331,4 @@ fn read_exact<T: Read>(transport: &mut T, target: &mut [u8]) -> Result<(), Xenst
     transport.read_exact(target).map_err(|error| match error {
         ReadExactError::UnexpectedEof | ReadExactError::Other(_) => XenstoreError::Disconnected,
     })
-}
-
-fn until_nul(payload: &[u8]) -> Result<&str, XenstoreError> {
-    let text = payload.split(|byte| *byte == 0).next().unwrap_or_default();
-    core::str::from_utf8(text).map_err(|_| XenstoreError::Malformed)
-}
-
-fn push_number<const N: usize>(target: &mut Vec<u8, N>, number: u64) -> Result<(), XenstoreError> {
-    use core::fmt::Write as _;
-    write!(target, "{number}").map_err(|_| XenstoreError::TooLong)
 }

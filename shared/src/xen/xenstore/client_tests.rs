@@ -5,7 +5,8 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::client::{Permission, Transaction, Xenstore, XenstoreError};
+use super::client::{Permission, Transaction, Xenstore};
+use super::error::XenstoreError;
 use super::message::{Header, MessageKind, RefusalReason};
 
 /// A stream that answers with prepared bytes and keeps what was sent.

@@ -8,7 +8,8 @@ use core::fmt::Write as _;
 use embedded_io::{Read, Write};
 use heapless::{String, Vec};
 
-use super::client::{Transaction, Xenstore, XenstoreError};
+use super::client::{Transaction, Xenstore};
+use super::error::XenstoreError;
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::xen::Domid;
 

@@ -6,14 +6,17 @@
 //! platform's business (`platform::linux::xenbus`).
 
 mod client;
+mod client_domain;
 #[cfg(test)]
 mod client_tests;
 pub mod domains;
+mod error;
 mod event_queue;
 mod message;
 pub mod ring;
 
-pub use client::{Permission, Transaction, Xenstore, XenstoreError};
+pub use client::{Permission, Transaction, Xenstore};
+pub use error::XenstoreError;
 pub use event_queue::{EVENT_SIZE_MAX, WatchEvent};
 pub use message::{
     HEADER_SIZE, Header, MessageKind, PAYLOAD_SIZE_MAX, RefusalReason, split_watch_event,
