@@ -16,11 +16,12 @@ from lab.instance import Lab
 from lab.machine import Shape
 from lab.narrator import Narrator
 from lab.pollux import Pair, Protection, build_helpers
-from lab.settings import GUEST_NAME
+from lab.settings import GUEST_NAME, LabError
 
 THRESHOLD_US = 2000
-# Remus' checkpoints take far longer than this, and the emulator's own noise hardly ever does.
-REMUS_HOLE_US = 30_000
+REMUS_LOG = "/var/log/remus.log"
+# It sends the whole memory first, which it goes on doing while the guest dirties it.
+REMUS_START_SECONDS_MAX = 120.0
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,25 @@ def _under_pollux(lab: Lab, control: GuestControl, interval_ms: int, seconds: fl
 def _under_remus(lab: Lab, control: GuestControl, interval_ms: int, seconds: float) -> Measurement:
     """`-b` sends to nowhere, which is Remus at its best: nothing is sent inside the pause."""
     create_guest(lab.a)
-    lab.a.run(f"xl remus -F -n -d -i {interval_ms} -b {GUEST_NAME} nowhere >/var/log/remus.log 2>&1 &")
+    lab.a.run(f"xl remus -F -n -d -i {interval_ms} -b {GUEST_NAME} nowhere >{REMUS_LOG} 2>&1 &")
     try:
-        time.sleep(5)
+        deadline = time.monotonic() + REMUS_START_SECONDS_MAX
+        while _remus_checkpoints(lab) < 3:
+            if time.monotonic() > deadline:
+                raise LabError(f"xl remus takes no checkpoints: {lab.a.run(f'tail -n 3 {REMUS_LOG}').stdout}")
+            time.sleep(1)
+        before = _remus_checkpoints(lab)
         plain = _measure(control, f"xl remus -b, {interval_ms} ms", seconds)
+        taken = _remus_checkpoints(lab) - before
     finally:
         lab.a.run("killall -KILL xl libxl-save-helper 2>/dev/null; true")
         destroy_guest(lab.a)
-    checkpoints = sum(hole > REMUS_HOLE_US for hole in plain.holes_us)
-    return Measurement(plain.name, plain.elapsed_us, plain.holes_us, checkpoints)
+    return Measurement(plain.name, plain.elapsed_us, plain.holes_us, taken)
+
+
+def _remus_checkpoints(lab: Lab) -> int:
+    count = lab.a.run(f"grep -c 'Domain now suspended' {REMUS_LOG}", check=False).stdout
+    return int(count or 0)
 
 
 def _ms(holes_us: list[int], quantile: float = 0.5) -> str:
