@@ -78,3 +78,15 @@ pub const GATE_HELD_SIZE_MAX: u32 = 16 * 1024 * 1024;
 
 /// Frames that an interface of the gate passes on at a time once they are released.
 pub const GATE_QUEUE_FRAMES: u32 = 4096;
+
+/// Data frames that may be under way unacknowledged; the primary sends no more until some are
+/// acknowledged.
+pub const LINK_WINDOW_FRAMES: usize = 2048;
+
+/// Ethernet payload that frames have at most, in bytes. Interfaces with a larger MTU are used with
+/// this one.
+pub const FRAME_SIZE_MAX: usize = 9000;
+
+/// Ethernet payload that frames must be able to have, in bytes; a path that passes less carries no
+/// session.
+pub const FRAME_SIZE_MIN: usize = 576;
