@@ -1,1 +1,46 @@
-//! Room: link.
+//! The link: one reliable, sealed session between the two hosts, over raw Ethernet frames.
+//!
+//! [`PrimaryLink`] takes entries from the primary's ring and [`BackupLink`] puts them into the
+//! backup's, at the same indexes, each exactly once and in order. Both are state machines: frames,
+//! rings and the time come in as arguments, frames go out of `poll_transmit`, and nothing is done
+//! by itself. [`ship`] and [`receive`] are the processes around them.
+//!
+//! * **Session.** Hello, HelloReply, Confirm; then the backup's first sealed frame. While one
+//!   session lives, no handshake frame changes anything.
+//! * **Reliability.** The primary keeps what it sends in its ring until it is acknowledged, and
+//!   builds a lost frame anew from there (`flight`, `framing`). The backup writes fragments in
+//!   the order of their arrival and publishes entries in their own (`assembly`).
+//! * **Credit.** The primary sends no entry that the backup's ring has no place for.
+//! * **Liveness.** Each end sends something small at least every fifth of the shorter timeout. An end
+//!   that hears nothing authentic for its own timeout gives the session up; data that does not
+//!   pass although the peer is heard ends it with a goodbye.
+//! * **Goodbye.** Tells the peer that silence will not mean death. It is repeated until answered.
+//!
+//! Everything has its place from the start; nothing here grows.
+
+mod acknowledging;
+mod assembly;
+mod backup;
+mod calling;
+mod channel;
+mod congestion;
+mod endpoint;
+mod event;
+mod flight;
+mod framing;
+mod leaving;
+mod port;
+mod primary;
+mod process;
+pub mod receive;
+pub mod ship;
+
+pub use backup::BackupLink;
+pub use endpoint::LinkOptions;
+pub use event::LinkEvent;
+pub use port::{FrameBatch, FramePort, Host};
+pub use primary::PrimaryLink;
+pub use process::{Activity, Ending, LinkProcess, Turns};
+
+/// Version of the session protocol: what the messages mean, beside how they look.
+pub const PROTOCOL_VERSION: u16 = 1;

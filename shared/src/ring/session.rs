@@ -1,5 +1,7 @@
 //! Words about a session that both halves, and both hosts, have in common.
 
+use core::fmt;
+
 use heapless::String;
 
 use crate::limits::REFUSAL_TEXT_SIZE_MAX;
@@ -66,6 +68,18 @@ impl GoodbyeReason {
             4 => Self::DomainDestroyed,
             5 => Self::Failed,
             _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for GoodbyeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ended => "protection was ended",
+            Self::DomainShutDown => "the domain shut down",
+            Self::DomainRebooted => "the domain rebooted",
+            Self::DomainDestroyed => "the domain was destroyed",
+            Self::Failed => "its helper cannot go on",
         })
     }
 }

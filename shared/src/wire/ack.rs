@@ -19,9 +19,9 @@ pub struct Ack {
     pub complete_epoch: u64,
     /// What the backup is doing.
     pub phase: Phase,
-    /// The highest packet number that has come.
-    pub packet_number: u64,
-    /// Microseconds between its arrival and this message.
+    /// One more than the highest packet number that has come; 0 when none has.
+    pub packet_end: u64,
+    /// Microseconds between that packet's arrival and this message.
     pub delay_us: u32,
     /// Bit `n`: the data frame `sequence + n` has come. Bit 0 is never set, and words behind the
     /// last bit that is set do not travel.
@@ -47,7 +47,7 @@ impl Ack {
     pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(body);
         let (sequence, credit, complete_epoch) = (reader.u64()?, reader.u64()?, reader.u64()?);
-        let packet_number = reader.u64()?;
+        let packet_end = reader.u64()?;
         let delay_us = reader.u32()?;
         let phase = Phase::from_number(reader.u8()?).ok_or(Malformed)?;
         reader.zeros(3)?;
@@ -63,13 +63,13 @@ impl Ack {
         if bitmap[0] & 1 != 0 {
             return Err(Malformed);
         }
-        Ok(Self { sequence, credit, complete_epoch, phase, packet_number, delay_us, bitmap })
+        Ok(Self { sequence, credit, complete_epoch, phase, packet_end, delay_us, bitmap })
     }
 
     /// Writes the message to the front of `body` and returns its size.
     pub fn emit(&self, body: &mut [u8]) -> usize {
         let mut writer = Writer::new(body);
-        for number in [self.sequence, self.credit, self.complete_epoch, self.packet_number] {
+        for number in [self.sequence, self.credit, self.complete_epoch, self.packet_end] {
             writer.put(&number.to_le_bytes());
         }
         writer.put(&self.delay_us.to_le_bytes());
@@ -106,9 +106,9 @@ mod tests {
             for bit in &bits {
                 bitmap[usize::try_from(bit / 64).unwrap()] |= 1 << (bit % 64);
             }
-            let [sequence, credit, complete_epoch, packet_number] = numbers;
+            let [sequence, credit, complete_epoch, packet_end] = numbers;
             let phase = Phase::from_number(phase).unwrap();
-            let ack = Ack { sequence, credit, complete_epoch, phase, packet_number, delay_us, bitmap };
+            let ack = Ack { sequence, credit, complete_epoch, phase, packet_end, delay_us, bitmap };
             let mut body = [0; Ack::SIZE_MAX];
             let size = ack.emit(&mut body);
             prop_assert_eq!(Ack::parse(&body[..size]), Ok(ack));

@@ -1,0 +1,128 @@
+//! The backup's end: what comes in.
+
+use super::{BackupLink, State};
+use crate::link::PROTOCOL_VERSION;
+use crate::link::assembly::Accepted;
+use crate::link::event::LinkEvent;
+use crate::link::leaving::Then;
+use crate::link::process::{Ending, LinkProcess};
+use crate::ring::{GoodbyeReason, Producer};
+use crate::wire::{
+    Confirm, Frame, FrameType, Goodbye, Hello, HelloReply, Malformed, OVERHEAD_SIZE, ReplyStatus,
+};
+
+impl BackupLink {
+    pub(super) fn handle_hello(&mut self, frame: &Frame<'_>) -> Result<(), Malformed> {
+        let hello = Hello::parse(frame.body)?;
+        let (status, backup_nonce) = match self.state {
+            _ if hello.protocol != PROTOCOL_VERSION => {
+                self.events.report_once(LinkEvent::Version { peer: hello.protocol });
+                (ReplyStatus::Version, [0; 32])
+            }
+            State::Listening(nonce) => (ReplyStatus::Ready, nonce),
+            State::Waiting => (ReplyStatus::Busy, [0; 32]),
+            _ => {
+                // Recorded long ago, or from a primary that started anew: silence will tell.
+                self.counters.frames_unexpected += 1;
+                return Ok(());
+            }
+        };
+        // The reply is as large as the Hello, so that it proves the way back.
+        let size = frame.body.len() + OVERHEAD_SIZE;
+        let reply = HelloReply {
+            protocol: PROTOCOL_VERSION,
+            mtu: self.endpoint.mtu(),
+            timeout_ms: self.endpoint.options.timeout_ms,
+            status,
+            hello_size: u16::try_from(size).map_err(|_| Malformed)?,
+            primary_nonce: hello.nonce,
+            backup_nonce,
+        };
+        let fits = frame.body.len() >= HelloReply::SIZE && size <= self.endpoint.options.mtu;
+        self.reply = fits.then_some((reply, size));
+        if fits { Ok(()) } else { Err(Malformed) }
+    }
+
+    pub(super) fn handle_confirm(
+        &mut self,
+        now_us: u64,
+        frame: &Frame<'_>,
+        ring: &mut Producer,
+    ) -> Result<(), Malformed> {
+        let confirm = Confirm::parse(frame.body)?;
+        match self.state {
+            State::Listening(nonce) if nonce == confirm.backup_nonce => {
+                self.establish(now_us, &confirm, ring)
+            }
+            _ => {
+                // Sent twice, or recorded in another session.
+                self.counters.frames_unexpected += 1;
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn handle_sealed(
+        &mut self,
+        now_us: u64,
+        mut frame: Frame<'_>,
+        ring: &mut Producer,
+    ) -> Result<(), Malformed> {
+        let Some(channel) = &mut self.channel else {
+            self.counters.frames_unexpected += 1;
+            return Ok(());
+        };
+        if !channel.open(now_us, &mut frame, &mut self.counters) {
+            return Ok(());
+        }
+        let goodbye = frame.header.frame_type == FrameType::Goodbye;
+        if !self.is_in_session() {
+            // The last session's. Its peer may have missed our Farewell.
+            self.farewell_due |= goodbye;
+            self.counters.frames_unexpected += u64::from(!goodbye);
+            return Ok(());
+        }
+        ring.control().set_last_heard_us(now_us);
+        self.acknowledging.note_packet(frame.header.packet_number, now_us);
+        match (frame.header.frame_type, self.state) {
+            (FrameType::Data, State::Up) => self.handle_data(now_us, &frame, ring),
+            (FrameType::Heartbeat, _) => Ok(()),
+            (FrameType::Goodbye, _) => {
+                let Goodbye { reason } = Goodbye::parse(frame.body)?;
+                self.farewell_due = true;
+                self.events.report(LinkEvent::Goodbye(reason));
+                self.lose(Some(reason), ring);
+                Ok(())
+            }
+            (FrameType::Farewell, State::Leaving(leaving)) => {
+                self.left(leaving.then);
+                Ok(())
+            }
+            _ => {
+                self.counters.frames_unexpected += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn handle_data(
+        &mut self,
+        now_us: u64,
+        frame: &Frame<'_>,
+        ring: &mut Producer,
+    ) -> Result<(), Malformed> {
+        // Also a duplicate asks for an acknowledgement: the last one may be lost.
+        self.acknowledging.note_data();
+        match self.assembly.accept(frame.body, ring) {
+            Ok(Accepted::New) => {}
+            Ok(Accepted::Duplicate) => self.counters.frames_duplicate += 1,
+            Ok(Accepted::Refused) => return Err(Malformed),
+            Ok(Accepted::Contradiction) => {
+                self.events.report(LinkEvent::Contradiction);
+                self.take_leave(now_us, GoodbyeReason::Failed, Then::Again, ring);
+            }
+            Err(error) => self.fail(now_us, Ending::RingBroken(error), ring),
+        }
+        Ok(())
+    }
+}

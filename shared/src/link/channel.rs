@@ -1,0 +1,137 @@
+//! An established session's keys, packet numbers and times, the same at both ends.
+
+use crate::ring::LinkCounters;
+use crate::wire::{Frame, ReplayWindow, Sealer, SessionKeys, TAG_SIZE};
+
+/// Packets of which the time of sending is remembered, for measuring the round trip.
+const SENT_COUNT: usize = 4096;
+
+/// Heartbeats are sent so many times within the shorter of both timeouts.
+const HEARTBEATS_PER_TIMEOUT: u64 = 5;
+
+/// Which of a session's two ends this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Primary,
+    Backup,
+}
+
+/// One session, from the handshake to the next one.
+#[derive(Debug)]
+pub struct Channel {
+    session: u64,
+    outgoing: Sealer,
+    incoming: Sealer,
+    replay: ReplayWindow,
+    next_packet: u64,
+    sent_us: [u64; SENT_COUNT],
+    /// Largest Ethernet payload, in bytes.
+    pub frame_size: usize,
+    /// Silence after which the peer is lost, by our own timeout.
+    pub timeout_us: u64,
+    /// Silence after which we send something, by the shorter of both timeouts.
+    pub heartbeat_us: u64,
+    pub last_heard_us: u64,
+    heartbeat_sent_us: u64,
+}
+
+impl Channel {
+    pub fn new(
+        side: Side,
+        keys: SessionKeys,
+        frame_size: usize,
+        timeouts_ms: (u32, u32),
+        now_us: u64,
+    ) -> Self {
+        let (outgoing, incoming) = match side {
+            Side::Primary => (keys.to_backup, keys.to_primary),
+            Side::Backup => (keys.to_primary, keys.to_backup),
+        };
+        let (own_ms, peer_ms) = timeouts_ms;
+        Self {
+            session: keys.session,
+            outgoing,
+            incoming,
+            replay: ReplayWindow::default(),
+            next_packet: 0,
+            sent_us: [0; SENT_COUNT],
+            frame_size,
+            timeout_us: u64::from(own_ms) * 1000,
+            heartbeat_us: u64::from(own_ms.min(peer_ms).max(1)) * 1000 / HEARTBEATS_PER_TIMEOUT,
+            last_heard_us: now_us,
+            heartbeat_sent_us: now_us,
+        }
+    }
+
+    pub fn session(&self) -> u64 {
+        self.session
+    }
+
+    pub fn take_packet_number(&mut self, now_us: u64) -> u64 {
+        let number = self.next_packet;
+        assert!(number < u64::MAX, "no packet number is used twice");
+        self.next_packet += 1;
+        self.sent_us[place(number)] = now_us;
+        number
+    }
+
+    /// When this packet was sent: none if it was not, or too long ago.
+    pub fn sent_us(&self, packet_number: u64) -> Option<u64> {
+        let remembered = packet_number < self.next_packet
+            && self.next_packet - packet_number <= SENT_COUNT as u64;
+        remembered.then(|| self.sent_us[place(packet_number)])
+    }
+
+    pub fn next_packet_number(&self) -> u64 {
+        self.next_packet
+    }
+
+    pub fn seal(&self, packet_number: u64, associated: &[u8], body: &mut [u8]) -> [u8; TAG_SIZE] {
+        self.outgoing.seal(packet_number, associated, body)
+    }
+
+    /// Authenticates and decrypts a sealed frame, notes its packet number and counts it. Says
+    /// whether the body may be used.
+    pub fn open(
+        &mut self,
+        now_us: u64,
+        frame: &mut Frame<'_>,
+        counters: &mut LinkCounters,
+    ) -> bool {
+        if frame.header.session != self.session {
+            counters.frames_unexpected += 1;
+            return false;
+        }
+        if !self.replay.is_new(frame.header.packet_number) {
+            counters.frames_replayed += 1;
+            return false;
+        }
+        if !self.incoming.open(frame) {
+            counters.frames_unauthentic += 1;
+            return false;
+        }
+        self.replay.note(frame.header.packet_number);
+        counters.frames_received += 1;
+        counters.bytes_received += Frame::size(frame.body.len()) as u64;
+        self.last_heard_us = now_us;
+        true
+    }
+
+    pub fn is_silent(&self, now_us: u64) -> bool {
+        now_us.saturating_sub(self.last_heard_us) > self.timeout_us
+    }
+
+    /// Whether a heartbeat is to be sent now. Other frames do not stand in for it: they may be too
+    /// large for the path.
+    pub fn take_heartbeat_due(&mut self, now_us: u64) -> bool {
+        let due = now_us.saturating_sub(self.heartbeat_sent_us) >= self.heartbeat_us;
+        if due {
+            self.heartbeat_sent_us = now_us;
+        }
+        due
+    }
+}
+
+fn place(packet_number: u64) -> usize {
+    usize::try_from(packet_number % SENT_COUNT as u64).expect("smaller than the table")
+}

@@ -1,0 +1,134 @@
+//! What an end of the link knows before any session, and how it builds frames.
+
+use super::channel::Channel;
+use crate::limits::{FRAME_SIZE_MAX, FRAME_SIZE_MIN};
+use crate::wire::{
+    ETHERNET_HEADER_SIZE, EthernetAddress, EthernetHeader, Frame, FrameHeader, FrameType,
+    HEADER_SIZE, HandshakeKey, Malformed, Nonce, OVERHEAD_SIZE, SecretKey, TAG_SIZE,
+};
+
+/// What an end of the link is told at start.
+#[derive(Clone, Debug)]
+pub struct LinkOptions {
+    /// This host's address on the link.
+    pub own_address: EthernetAddress,
+    /// The peer's address; no other is listened to.
+    pub peer_address: EthernetAddress,
+    /// EtherType of all frames, usually [`ETHERTYPE_DEFAULT`](crate::wire::ETHERTYPE_DEFAULT).
+    pub ethertype: u16,
+    /// MTU of this host's interface in bytes. At least [`FRAME_SIZE_MIN`]; what is above
+    /// [`FRAME_SIZE_MAX`] is not used.
+    pub mtu: usize,
+    /// Silence after which the peer is taken for lost, in milliseconds; not 0.
+    pub timeout_ms: u32,
+    /// The secret that both hosts share.
+    pub key: SecretKey,
+    /// Random bytes of this process: nobody else may know them, and they are never used again.
+    pub entropy: [u8; 32],
+}
+
+/// Bytes before a frame's body, both headers.
+const BODY_OFFSET: usize = ETHERNET_HEADER_SIZE + HEADER_SIZE;
+
+/// One end of the link, without its state.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub options: LinkOptions,
+    handshake: HandshakeKey,
+    nonce_count: u64,
+}
+
+impl Endpoint {
+    pub fn new(mut options: LinkOptions) -> Self {
+        assert!(options.mtu >= FRAME_SIZE_MIN, "a link carries {FRAME_SIZE_MIN} bytes at least");
+        assert!(options.timeout_ms > 0 && options.own_address != options.peer_address);
+        options.mtu = options.mtu.min(FRAME_SIZE_MAX);
+        let handshake = HandshakeKey::new(&options.key);
+        Self { options, handshake, nonce_count: 0 }
+    }
+
+    pub fn fresh_nonce(&mut self) -> Nonce {
+        self.nonce_count += 1;
+        HandshakeKey::nonce(&self.options.entropy, self.nonce_count)
+    }
+
+    /// The MTU as it travels.
+    pub fn mtu(&self) -> u16 {
+        u16::try_from(self.options.mtu).expect("bounded by FRAME_SIZE_MAX")
+    }
+
+    /// Takes a frame apart if it is for us, from our peer.
+    pub fn parse<'a>(&self, bytes: &'a mut [u8]) -> Result<Frame<'a>, Malformed> {
+        let frame = Frame::parse(bytes)?;
+        let ethernet = frame.ethernet;
+        let ours = ethernet.destination == self.options.own_address
+            && ethernet.source == self.options.peer_address
+            && ethernet.ethertype == self.options.ethertype;
+        if ours { Ok(frame) } else { Err(Malformed) }
+    }
+
+    pub fn is_signed(&self, frame: &Frame<'_>) -> bool {
+        self.handshake.is_signed(frame)
+    }
+
+    /// Builds a signed frame with an Ethernet payload of `payload_size` bytes and returns its
+    /// size; `emit` fills the body.
+    pub fn emit_handshake(
+        &self,
+        frame_type: FrameType,
+        payload_size: usize,
+        out: &mut [u8],
+        emit: impl FnOnce(&mut [u8]),
+    ) -> usize {
+        assert!(frame_type.is_handshake());
+        let body_size = payload_size - OVERHEAD_SIZE;
+        self.emit_headers(frame_type, body_size, 0, 0, out);
+        let (associated, rest) = out.split_at_mut(BODY_OFFSET);
+        let (body, rest) = rest.split_at_mut(body_size);
+        emit(body);
+        rest[..TAG_SIZE].copy_from_slice(&self.handshake.sign(associated, body));
+        Frame::size(body_size)
+    }
+
+    /// Where the body of a sealed frame is to be written; as large as the session allows.
+    pub fn body<'a>(&self, channel: &Channel, out: &'a mut [u8]) -> &'a mut [u8] {
+        &mut out[BODY_OFFSET..][..channel.frame_size - OVERHEAD_SIZE]
+    }
+
+    /// Seals the frame whose body of `body_size` bytes was written, and returns its size.
+    pub fn finish(
+        &self,
+        channel: &mut Channel,
+        now_us: u64,
+        frame_type: FrameType,
+        body_size: usize,
+        out: &mut [u8],
+    ) -> usize {
+        assert!(!frame_type.is_handshake() && body_size + OVERHEAD_SIZE <= channel.frame_size);
+        let packet_number = channel.take_packet_number(now_us);
+        self.emit_headers(frame_type, body_size, channel.session(), packet_number, out);
+        let (associated, rest) = out.split_at_mut(BODY_OFFSET);
+        let (body, rest) = rest.split_at_mut(body_size);
+        rest[..TAG_SIZE].copy_from_slice(&channel.seal(packet_number, associated, body));
+        Frame::size(body_size)
+    }
+
+    fn emit_headers(
+        &self,
+        frame_type: FrameType,
+        body_size: usize,
+        session: u64,
+        packet_number: u64,
+        out: &mut [u8],
+    ) {
+        let ethernet = EthernetHeader {
+            destination: self.options.peer_address,
+            source: self.options.own_address,
+            ethertype: self.options.ethertype,
+        };
+        ethernet.emit(out);
+        let body_size = u16::try_from(body_size).expect("bounded by FRAME_SIZE_MAX");
+        let header = FrameHeader { frame_type, body_size, session, packet_number };
+        header.emit(&mut out[ETHERNET_HEADER_SIZE..]);
+    }
+}

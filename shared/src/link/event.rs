@@ -1,0 +1,101 @@
+//! What is worth a line in the log.
+
+use core::fmt;
+
+use heapless::Deque;
+
+use crate::ring::GoodbyeReason;
+
+/// Events that wait to be reported; older ones give way.
+const EVENT_COUNT_MAX: usize = 8;
+
+/// Something that an operator may want to know of the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// A session was established.
+    Up {
+        /// Largest Ethernet payload that it uses, in bytes.
+        frame_size: usize,
+    },
+    /// Not even the smaller of both MTUs passes the path, or the MTUs differ. Said once.
+    FrameSizeLimited {
+        /// Largest Ethernet payload that passes, in bytes.
+        frame_size: usize,
+        /// MTU of this host's interface.
+        own_mtu: usize,
+        /// MTU of the peer's interface.
+        peer_mtu: usize,
+    },
+    /// Nothing authentic came from the peer for the whole timeout.
+    Silent {
+        /// The timeout.
+        timeout_ms: u32,
+    },
+    /// The peer is heard, but data does not arrive there.
+    Stalled,
+    /// The peer ended the session.
+    Goodbye(GoodbyeReason),
+    /// The peer speaks another version of the protocol. Said once.
+    Version {
+        /// The peer's.
+        peer: u16,
+    },
+    /// The peer's frames contradict one another: its program is damaged.
+    Contradiction,
+}
+
+impl fmt::Display for LinkEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Up { frame_size } => write!(f, "link up, frames of {frame_size} bytes"),
+            Self::FrameSizeLimited { frame_size, own_mtu, peer_mtu } => write!(
+                f,
+                "frames of more than {frame_size} bytes do not pass (MTU here {own_mtu}, at the \
+                 peer {peer_mtu}): set the same MTU on both interfaces and what is between them"
+            ),
+            Self::Silent { timeout_ms } => {
+                write!(f, "link lost: nothing from the peer for {timeout_ms} ms")
+            }
+            Self::Stalled => f.write_str(
+                "link given up: the peer is heard but data does not pass, check MTU and cabling",
+            ),
+            Self::Goodbye(reason) => write!(f, "the peer ended the session: {reason}"),
+            Self::Version { peer } => write!(
+                f,
+                "the peer speaks protocol {peer}, this host {}: run the same Pollux version",
+                super::PROTOCOL_VERSION
+            ),
+            Self::Contradiction => f.write_str(
+                "link given up: the peer's frames contradict one another, restart its helper",
+            ),
+        }
+    }
+}
+
+/// Events that wait to be reported.
+#[derive(Debug, Default)]
+pub struct EventQueue {
+    waiting: Deque<LinkEvent, EVENT_COUNT_MAX>,
+    last_condition: Option<LinkEvent>,
+}
+
+impl EventQueue {
+    pub fn report(&mut self, event: LinkEvent) {
+        if self.waiting.is_full() {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(event).expect("one was removed if it was full");
+    }
+
+    /// Reports a standing condition, but not again while it is the same.
+    pub fn report_once(&mut self, event: LinkEvent) {
+        if self.last_condition != Some(event) {
+            self.last_condition = Some(event);
+            self.report(event);
+        }
+    }
+
+    pub fn pop(&mut self) -> Option<LinkEvent> {
+        self.waiting.pop_front()
+    }
+}

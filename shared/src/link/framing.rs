@@ -1,0 +1,167 @@
+//! Building the body of a data frame from ring entries.
+
+use crate::limits::PAGE_SIZE;
+use crate::ring::{Consumer, Encoding, Entry, EntryKind, RingError};
+use crate::wire::{DATA_HEADER_SIZE, DataHeader, FRAGMENT_HEADER_SIZE, Fragment};
+
+/// An entry is not begun at a frame's end for fewer bytes than these.
+const FRAGMENT_BYTES_MIN: usize = 64;
+
+/// A place in the stream of entries: the entry, and how many of its bytes lie before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    pub index: u64,
+    pub offset: u16,
+}
+
+impl Cursor {
+    pub const fn at(index: u64) -> Self {
+        Self { index, offset: 0 }
+    }
+}
+
+/// Fills `body` with what lies between `start` and `end`, as far as it fits, and returns the place
+/// that was reached and the bytes used. The same places and size always give the same body.
+///
+/// # Errors
+/// [`RingError`] when the ring's producer changes what it has already published.
+pub fn fill(
+    ring: &Consumer,
+    sequence: u64,
+    start: Cursor,
+    end: Cursor,
+    body: &mut [u8],
+) -> Result<(Cursor, usize), RingError> {
+    DataHeader { sequence, first_index: start.index }.emit(body);
+    let (mut cursor, mut used) = (start, DATA_HEADER_SIZE);
+    while cursor < end {
+        let entry = travelling_entry(ring, cursor)?;
+        let Some(size) = fragment_size(&entry, cursor, end, body.len() - used)? else { break };
+        if used > DATA_HEADER_SIZE && size < FRAGMENT_BYTES_MIN && size < entry.stored_size() {
+            break;
+        }
+        let (header, bytes) = body[used..].split_at_mut(FRAGMENT_HEADER_SIZE);
+        Fragment::emit_header(&entry, cursor.offset, as_offset(size), header);
+        ring.copy_out(cursor.index, usize::from(cursor.offset), &mut bytes[..size]);
+        used += FRAGMENT_HEADER_SIZE + size;
+        cursor.offset += as_offset(size);
+        if usize::from(cursor.offset) == entry.stored_size() {
+            cursor = Cursor::at(cursor.index + 1);
+        }
+    }
+    Ok((cursor, used))
+}
+
+/// The entry as it travels: a page of zeros without its bytes.
+fn travelling_entry(ring: &Consumer, cursor: Cursor) -> Result<Entry, RingError> {
+    let entry = ring.entry(cursor.index)?;
+    let may_be_zero = entry.kind == EntryKind::Page && cursor.offset == 0;
+    if may_be_zero && ring.is_zero(cursor.index) {
+        return Ok(Entry { encoding: Encoding::Zero, ..entry });
+    }
+    Ok(entry)
+}
+
+/// Bytes of the entry that fit into `room`, none if not one does.
+fn fragment_size(
+    entry: &Entry,
+    cursor: Cursor,
+    end: Cursor,
+    room: usize,
+) -> Result<Option<usize>, RingError> {
+    let offset = usize::from(cursor.offset);
+    let mut stop = entry.stored_size();
+    if cursor.index == end.index {
+        // Built anew, the frame ends within the entry as it did the first time.
+        stop = stop.min(usize::from(end.offset));
+    }
+    if offset > 0 && offset >= stop {
+        return Err(RingError::Entry);
+    }
+    let Some(room) = room.checked_sub(FRAGMENT_HEADER_SIZE) else { return Ok(None) };
+    let size = (stop - offset).min(room);
+    Ok((size > 0 || stop == 0).then_some(size))
+}
+
+fn as_offset(size: usize) -> u16 {
+    const { assert!(PAGE_SIZE <= u16::MAX as usize) };
+    u16::try_from(size).expect("a fragment is at most a page")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::Ring;
+    use crate::wire::Fragments;
+    use proptest::prelude::*;
+
+    const COUNT: u64 = 24;
+
+    fn filled_ring(sizes: &[u16]) -> Consumer {
+        let (mut producer, mut consumer) = Ring::create(COUNT).unwrap().into_both().unwrap();
+        consumer.reset(COUNT);
+        producer.begin().unwrap();
+        producer.free_entries().unwrap();
+        for (index, &size) in (0..).zip(sizes) {
+            let byte = u8::try_from(index % 5).unwrap();
+            producer.slot_mut().fill(byte);
+            producer.push(&match size {
+                0 => Entry::raw(EntryKind::EpochEnd, 1, index, 0),
+                4096 => Entry::raw(EntryKind::Page, 1, index, 4096),
+                size => Entry::raw(EntryKind::State, 1, index, size),
+            });
+        }
+        producer.publish();
+        consumer.available().unwrap();
+        consumer
+    }
+
+    proptest! {
+        #[test]
+        fn frames_carry_every_byte_once_and_can_be_built_again(
+            sizes in proptest::collection::vec(prop_oneof![Just(4096u16), Just(0), 1u16..4096], 1..24),
+            body_size in 200usize..9000,
+        ) {
+            let ring = filled_ring(&sizes);
+            let end = Cursor::at(sizes.len() as u64);
+            let (mut cursor, mut sequence) = (Cursor::default(), 0);
+            let mut carried = vec![0; sizes.len()];
+            while cursor < end {
+                let mut body = vec![0xee; body_size];
+                let (reached, used) = fill(&ring, sequence, cursor, end, &mut body).unwrap();
+                prop_assert!(reached > cursor);
+                let mut again = vec![0xdd; body_size];
+                prop_assert_eq!(fill(&ring, sequence, cursor, reached, &mut again), Ok((reached, used)));
+                prop_assert_eq!(&again[..used], &body[..used]);
+                let (header, fragments) = Fragments::parse(&body[..used]).unwrap();
+                prop_assert_eq!((header.sequence, header.first_index), (sequence, cursor.index));
+                for fragment in fragments {
+                    let place = usize::try_from(fragment.index).unwrap();
+                    prop_assert_eq!(usize::from(fragment.offset), carried[place]);
+                    let byte = u8::try_from(fragment.index % 5).unwrap();
+                    prop_assert!(fragment.bytes.iter().all(|&it| it == byte));
+                    carried[place] += fragment.bytes.len();
+                    let zero = fragment.entry.encoding == Encoding::Zero;
+                    prop_assert_eq!(zero, byte == 0 && sizes[place] == 4096);
+                }
+                (cursor, sequence) = (reached, sequence + 1);
+            }
+            for (place, (&size, &carried)) in sizes.iter().zip(&carried).enumerate() {
+                let zero = size == 4096 && place % 5 == 0;
+                prop_assert_eq!(carried, if zero { 0 } else { usize::from(size) });
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_takes_three_frames_of_an_ordinary_mtu() {
+        let ring = filled_ring(&[0, 4096]);
+        let mut body = [0; 1500 - crate::wire::OVERHEAD_SIZE];
+        let (mut cursor, mut count) = (Cursor::at(1), 0);
+        while cursor < Cursor::at(2) {
+            (cursor, _) = fill(&ring, count, cursor, Cursor::at(2), &mut body).unwrap();
+            count += 1;
+        }
+        assert_eq!(count, 3);
+    }
+}

@@ -1,0 +1,80 @@
+//! The primary's end: what goes out.
+
+use super::{PrimaryLink, State};
+use crate::link::PROTOCOL_VERSION;
+use crate::link::framing::{Cursor, fill};
+use crate::ring::{Consumer, RingError};
+use crate::wire::{Confirm, FrameType, Goodbye, Hello, OVERHEAD_SIZE};
+
+/// Time between two Confirms.
+const CONFIRM_INTERVAL_US: u64 = 4_000;
+
+impl PrimaryLink {
+    pub(super) fn transmit_hello(&mut self, now_us: u64, out: &mut [u8]) -> Option<usize> {
+        let State::Calling(calling) = &mut self.state else { return None };
+        let size = calling.take_due(now_us)?;
+        let hello = Hello {
+            protocol: PROTOCOL_VERSION,
+            mtu: self.endpoint.mtu(),
+            timeout_ms: self.endpoint.options.timeout_ms,
+            nonce: calling.nonce,
+        };
+        Some(self.endpoint.emit_handshake(FrameType::Hello, size, out, |body| hello.emit(body)))
+    }
+
+    pub(super) fn transmit_confirm(&mut self, now_us: u64, out: &mut [u8]) -> Option<usize> {
+        let State::Confirming { confirm, next_us, .. } = &mut self.state else { return None };
+        if now_us < *next_us {
+            return None;
+        }
+        *next_us = now_us + CONFIRM_INTERVAL_US;
+        let size = Confirm::SIZE + OVERHEAD_SIZE;
+        Some(self.endpoint.emit_handshake(FrameType::Confirm, size, out, |body| confirm.emit(body)))
+    }
+
+    pub(super) fn transmit_notice(&mut self, now_us: u64, out: &mut [u8]) -> Option<usize> {
+        let channel = self.channel.as_mut()?;
+        if core::mem::take(&mut self.farewell_due) {
+            return Some(self.endpoint.finish(channel, now_us, FrameType::Farewell, 0, out));
+        }
+        let State::Leaving(leaving) = &mut self.state else { return None };
+        if !leaving.take_due(now_us) {
+            return None;
+        }
+        Goodbye { reason: leaving.reason }.emit(self.endpoint.body(channel, out));
+        Some(self.endpoint.finish(channel, now_us, FrameType::Goodbye, Goodbye::SIZE, out))
+    }
+
+    /// A heartbeat, a lost frame, or a new one.
+    pub(super) fn transmit_data(
+        &mut self,
+        now_us: u64,
+        ring: &mut Consumer,
+        out: &mut [u8],
+    ) -> Result<Option<usize>, RingError> {
+        let channel = self.channel.as_mut().expect("a session has a channel");
+        if channel.take_heartbeat_due(now_us) {
+            return Ok(Some(self.endpoint.finish(channel, now_us, FrameType::Heartbeat, 0, out)));
+        }
+        if let Some(lost) = self.flight.next_lost() {
+            let body = self.endpoint.body(channel, out);
+            let (reached, size) = fill(ring, lost.sequence, lost.start, lost.end, body)?;
+            if reached != lost.end {
+                return Err(RingError::Entry);
+            }
+            self.counters.frames_retransmitted += 1;
+            self.flight.note_sent_again(lost.sequence, channel.next_packet_number(), now_us);
+            return Ok(Some(self.endpoint.finish(channel, now_us, FrameType::Data, size, out)));
+        }
+        if let Some((sequence, start)) = self.flight.next_new() {
+            let end = Cursor::at(ring.available()?.end.min(self.credit));
+            if start < end {
+                let (reached, size) =
+                    fill(ring, sequence, start, end, self.endpoint.body(channel, out))?;
+                self.flight.note_sent_new(reached, channel.next_packet_number(), now_us);
+                return Ok(Some(self.endpoint.finish(channel, now_us, FrameType::Data, size, out)));
+            }
+        }
+        Ok(None)
+    }
+}

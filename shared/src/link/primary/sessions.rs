@@ -1,0 +1,113 @@
+//! The primary's end: how sessions begin and end.
+
+use super::{PrimaryLink, State};
+use crate::limits::RING_ENTRY_COUNT_PRIMARY;
+use crate::link::calling::{Calling, Offer};
+use crate::link::channel::{Channel, Side};
+use crate::link::event::LinkEvent;
+use crate::link::leaving::{Leaving, Then};
+use crate::ring::{Consumer, GoodbyeReason};
+use crate::wire::{Confirm, SessionKeys, SessionParts};
+
+/// Data that has not passed for so many timeouts, while the peer is heard, does not pass.
+const STALL_TIMEOUTS: u64 = 4;
+/// A waiting time is at most this part of the timeout, so that several fit into it.
+const PROBES_PER_TIMEOUT: u64 = 8;
+
+impl PrimaryLink {
+    pub(super) fn call_when_free(&mut self, now_us: u64, ring: &mut Consumer) {
+        if ring.control().domain_session() != 0 {
+            return;
+        }
+        ring.reset(RING_ENTRY_COUNT_PRIMARY.min(ring.entry_count_max()));
+        let nonce = self.endpoint.fresh_nonce();
+        self.state = State::Calling(Calling::new(nonce, self.endpoint.options.mtu, now_us));
+    }
+
+    pub(super) fn confirm(&mut self, now_us: u64, calling: &Calling, offer: Offer) {
+        let options = &self.endpoint.options;
+        let frame_size = u16::try_from(offer.frame_size).expect("bounded by FRAME_SIZE_MAX");
+        let confirm = Confirm {
+            frame_size,
+            timeout_ms: options.timeout_ms,
+            primary_nonce: calling.nonce,
+            backup_nonce: offer.backup_nonce,
+        };
+        let parts = SessionParts {
+            primary: options.own_address,
+            backup: options.peer_address,
+            primary_nonce: confirm.primary_nonce,
+            backup_nonce: confirm.backup_nonce,
+        };
+        let keys = SessionKeys::derive(&options.key, &parts);
+        let timeouts_ms = (options.timeout_ms, offer.peer_timeout_ms);
+        let channel = Channel::new(Side::Primary, keys, offer.frame_size, timeouts_ms, now_us);
+        self.channel = Some(channel);
+        self.farewell_due = false;
+        let until_us = now_us + self.timeout_us();
+        self.state = State::Confirming { confirm, offer, next_us: now_us, until_us };
+    }
+
+    pub(super) fn establish(&mut self, now_us: u64, offer: &Offer, ring: &mut Consumer) {
+        self.flight.reset(now_us);
+        (self.credit, self.refusal, self.newest_ack) = (0, None, None);
+        self.session_number += 1;
+        self.counters.sessions += 1;
+        self.counters.frame_size = offer.frame_size as u64;
+        ring.control().announce_session(self.session_number);
+        self.state = State::Up;
+        self.events.report(LinkEvent::Up { frame_size: offer.frame_size });
+        let own_mtu = self.endpoint.options.mtu;
+        if offer.frame_size < own_mtu.max(offer.peer_mtu) {
+            let (frame_size, peer_mtu) = (offer.frame_size, offer.peer_mtu);
+            self.events.report_once(LinkEvent::FrameSizeLimited { frame_size, own_mtu, peer_mtu });
+        }
+    }
+
+    /// The session is over without our doing.
+    pub(super) fn lose(&mut self, goodbye: Option<GoodbyeReason>, ring: &Consumer) {
+        self.counters.frame_size = 0;
+        ring.control().drop_session(goodbye);
+        match self.state {
+            State::Leaving(leaving) => self.left(leaving.then),
+            _ => self.state = State::Waiting,
+        }
+    }
+
+    pub(super) fn left(&mut self, then: Then) {
+        self.state = match then {
+            Then::Again => State::Waiting,
+            Then::End(ending) => State::Ended(ending),
+        };
+    }
+
+    pub(super) fn take_leave(
+        &mut self,
+        now_us: u64,
+        reason: GoodbyeReason,
+        then: Then,
+        ring: &Consumer,
+    ) {
+        self.counters.frame_size = 0;
+        ring.control().drop_session(None);
+        if self.is_in_session() {
+            let leaving = Leaving::new(reason, then, now_us, self.timeout_us());
+            self.state = State::Leaving(leaving);
+        } else {
+            self.left(then);
+        }
+    }
+
+    pub(super) fn poll_session(&mut self, now_us: u64, ring: &Consumer) {
+        let channel = self.channel.as_ref().expect("a session has a channel");
+        if channel.is_silent(now_us) {
+            self.events.report(LinkEvent::Silent { timeout_ms: self.endpoint.options.timeout_ms });
+            self.lose(None, ring);
+        } else if self.flight.is_stalled(now_us, STALL_TIMEOUTS * channel.timeout_us) {
+            self.events.report(LinkEvent::Stalled);
+            self.take_leave(now_us, GoodbyeReason::Failed, Then::Again, ring);
+        } else {
+            self.flight.poll_probe(now_us, channel.timeout_us / PROBES_PER_TIMEOUT);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The turn that both link processes repeat, and how they rest between turns.
+
+use core::fmt;
+
+use super::LinkEvent;
+use super::port::{FrameBatch, FramePort, Host};
+use crate::ring::{LinkCounters, RingError};
+
+/// Batches that are received in one turn at most, so that sending is not forgotten.
+const RECEIVE_BATCHES_MAX: usize = 8;
+/// Batches that are sent in one turn at most, so that acknowledgements are not forgotten.
+const SEND_BATCHES_MAX: usize = 4;
+/// Turns without work after which a process begins to sleep; before, it only yields.
+const IDLE_TURNS_YIELDING: u32 = 64;
+/// How long it sleeps at most: what this adds to a checkpoint's way.
+const REST_US_MAX: u64 = 200;
+const REST_US_MIN: u64 = 20;
+/// How often a process looks after the other half and shows its counters.
+const LOOK_INTERVAL_US: u64 = 1_000;
+
+/// Why a link process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The other half asked for it, and the peer was told.
+    Asked,
+    /// The process at the other side of the ring is gone.
+    OtherHalfGone,
+    /// It broke the ring's rules.
+    RingBroken(RingError),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => f.write_str("ended as asked"),
+            Self::OtherHalfGone => f.write_str("the other half of this helper is gone: restart it"),
+            Self::RingBroken(error) => error.fmt(f),
+        }
+    }
+}
+
+/// One end of the link as a state machine: time, frames and its end of the ring come in as
+/// arguments.
+pub trait LinkProcess {
+    /// Its end of the ring.
+    type Ring;
+
+    /// Takes a received frame in, decrypting it in place. Any bytes may come.
+    fn handle_frame(&mut self, now_us: u64, bytes: &mut [u8], ring: &mut Self::Ring);
+
+    /// Does what is due by the time or by the control words. To be called when every frame that
+    /// has come was taken in: silence is judged here.
+    fn poll_timers(&mut self, now_us: u64, ring: &mut Self::Ring);
+
+    /// Builds the next frame to be sent and returns its size; none if there is nothing to send.
+    fn poll_transmit(
+        &mut self,
+        now_us: u64,
+        ring: &mut Self::Ring,
+        out: &mut [u8],
+    ) -> Option<usize>;
+
+    /// Takes leave of the peer because this side cannot go on.
+    fn fail(&mut self, now_us: u64, ending: Ending, ring: &mut Self::Ring);
+
+    /// Why it has ended, once it has.
+    fn ending(&self) -> Option<Ending>;
+
+    /// The next event to report.
+    fn poll_event(&mut self) -> Option<LinkEvent>;
+
+    /// Shows the counters in the control words.
+    fn show_counters(&mut self, ring: &Self::Ring);
+
+    /// The counters.
+    fn counters(&self) -> &LinkCounters;
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// Frames came or went.
+    Busy,
+    /// Nothing happened.
+    Idle,
+    /// The process has ended.
+    Ended(Ending),
+}
+
+/// A link process: an end of the link with its buffers. It is a [`Ship`](super::ship::Ship) or a
+/// [`Receive`](super::receive::Receive).
+#[derive(Debug)]
+pub struct Turns<L> {
+    link: L,
+    incoming: FrameBatch,
+    outgoing: FrameBatch,
+    /// Frames of the outgoing batch that the port has taken.
+    sent: usize,
+}
+
+impl<L: LinkProcess> Turns<L> {
+    pub(super) fn of(link: L) -> Self {
+        Self { link, incoming: FrameBatch::default(), outgoing: FrameBatch::default(), sent: 0 }
+    }
+
+    /// The end of the link.
+    pub fn link(&mut self) -> &mut L {
+        &mut self.link
+    }
+
+    /// Receives, does what is due, and sends: a bounded amount of each.
+    ///
+    /// # Errors
+    /// The port's.
+    pub fn turn<P: FramePort>(
+        &mut self,
+        now_us: u64,
+        port: &mut P,
+        ring: &mut L::Ring,
+    ) -> Result<Activity, P::Error> {
+        let (received, drained) = self.receive(now_us, port, ring)?;
+        if drained {
+            self.link.poll_timers(now_us, ring);
+        }
+        let sent = self.send(now_us, port, ring)?;
+        Ok(match self.link.ending() {
+            Some(ending) => Activity::Ended(ending),
+            None if received || sent => Activity::Busy,
+            None => Activity::Idle,
+        })
+    }
+
+    /// Says whether frames came, and whether all of them were taken in.
+    fn receive<P: FramePort>(
+        &mut self,
+        now_us: u64,
+        port: &mut P,
+        ring: &mut L::Ring,
+    ) -> Result<(bool, bool), P::Error> {
+        for number in 0..RECEIVE_BATCHES_MAX {
+            port.receive(&mut self.incoming)?;
+            for frame in self.incoming.frames_mut() {
+                self.link.handle_frame(now_us, frame, ring);
+            }
+            if !self.incoming.is_full() {
+                let received = number > 0 || !self.incoming.is_empty();
+                return Ok((received, true));
+            }
+        }
+        Ok((true, false))
+    }
+
+    /// Says whether frames were sent.
+    fn send<P: FramePort>(
+        &mut self,
+        now_us: u64,
+        port: &mut P,
+        ring: &mut L::Ring,
+    ) -> Result<bool, P::Error> {
+        let mut any = false;
+        for _ in 0..SEND_BATCHES_MAX {
+            while !self.outgoing.is_full() {
+                let link = &mut self.link;
+                if !self.outgoing.add(|out| link.poll_transmit(now_us, ring, out)) {
+                    break;
+                }
+            }
+            let count = self.outgoing.frames().count();
+            if self.sent == count {
+                break;
+            }
+            let taken = port.send(&self.outgoing, self.sent)?;
+            any |= taken > 0;
+            self.sent += taken;
+            if self.sent < count {
+                break;
+            }
+            self.outgoing.clear();
+            self.sent = 0;
+        }
+        Ok(any)
+    }
+
+    /// Takes turns until the process has ended. With `dedicated`, the core is its own: it never
+    /// rests.
+    ///
+    /// # Errors
+    /// The port's.
+    pub fn run<P: FramePort, H: Host>(
+        &mut self,
+        port: &mut P,
+        ring: &mut L::Ring,
+        host: &mut H,
+        dedicated: bool,
+    ) -> Result<Ending, P::Error> {
+        let (mut idle_turns, mut looked_us) = (0_u32, 0);
+        loop {
+            let now_us = host.now_us();
+            let activity = self.turn(now_us, port, ring)?;
+            if now_us.saturating_sub(looked_us) >= LOOK_INTERVAL_US {
+                looked_us = now_us;
+                self.look_around(now_us, ring, host);
+            }
+            idle_turns = match activity {
+                Activity::Busy => 0,
+                Activity::Idle => idle_turns.saturating_add(1),
+                Activity::Ended(ending) => {
+                    self.look_around(now_us, ring, host);
+                    return Ok(ending);
+                }
+            };
+            if dedicated {
+                core::hint::spin_loop();
+            } else if idle_turns > 0 {
+                host.rest(rest_us(idle_turns));
+            }
+        }
+    }
+
+    fn look_around<H: Host>(&mut self, now_us: u64, ring: &mut L::Ring, host: &mut H) {
+        while let Some(event) = self.link.poll_event() {
+            host.report(event);
+        }
+        self.link.show_counters(ring);
+        if !host.is_other_half_alive() {
+            self.link.fail(now_us, Ending::OtherHalfGone, ring);
+        }
+    }
+}
+
+/// How long to rest after so many turns without work.
+fn rest_us(idle_turns: u32) -> u64 {
+    match idle_turns.checked_sub(IDLE_TURNS_YIELDING) {
+        None => 0,
+        Some(sleeps) => (REST_US_MIN + 2 * u64::from(sleeps)).min(REST_US_MAX),
+    }
+}

@@ -1,0 +1,208 @@
+//! The domain halves, reduced to what the link sees of them: capture produces a stream, commit
+//! checks it byte by byte and acknowledges complete epochs.
+
+use std::collections::VecDeque;
+
+use pollux::limits::PAGE_SIZE;
+use pollux::ring::{Consumer, Encoding, Entry, EntryKind, GoodbyeReason, Phase, Producer};
+
+use super::stream::Stream;
+
+/// The producing half on the primary.
+#[derive(Debug)]
+pub struct Capture {
+    pub ring: Producer,
+    seed: u64,
+    pages_max: u64,
+    session: u64,
+    stream: Stream,
+    /// The newest epoch that was produced, and the newest that was acknowledged.
+    pub produced_epoch: u64,
+    pub acked_epoch: u64,
+    /// No epoch is begun beyond this one.
+    pub epoch_max: u64,
+    /// How many epochs may be unacknowledged.
+    pub ahead_max: u64,
+    /// All sessions' ends, with the goodbye that came.
+    pub losses: Vec<Option<GoodbyeReason>>,
+    pub sessions: u64,
+}
+
+impl Capture {
+    pub fn new(ring: Producer, seed: u64, pages_max: u64) -> Self {
+        Self {
+            ring,
+            seed,
+            pages_max,
+            session: 0,
+            stream: Stream::new(seed, 0, pages_max),
+            produced_epoch: 0,
+            acked_epoch: 0,
+            epoch_max: u64::MAX,
+            ahead_max: 1,
+            losses: Vec::new(),
+            sessions: 0,
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.session != 0
+    }
+
+    /// Joins, leaves, or produces at most `entry_count` entries.
+    pub fn step(&mut self, entry_count: u64) {
+        let control = self.ring.control();
+        if self.session == 0 {
+            let Some(session) = control.join_session() else { return };
+            self.session = session;
+            self.sessions += 1;
+            self.ring.begin().unwrap();
+            self.stream = Stream::new(self.seed, session, self.pages_max);
+            (self.produced_epoch, self.acked_epoch) = (0, 0);
+            return;
+        }
+        if control.link_session() != self.session {
+            self.losses.push(control.goodbye());
+            control.leave_session();
+            self.session = 0;
+            return;
+        }
+        let acked = control.acked_epoch();
+        assert!(acked >= self.acked_epoch && acked <= self.produced_epoch, "acked {acked}");
+        self.acked_epoch = acked;
+        for _ in 0..entry_count.min(self.ring.free_entries().unwrap()) {
+            let begun = self.produced_epoch + 1;
+            if begun > self.epoch_max || begun > self.acked_epoch + self.ahead_max {
+                break;
+            }
+            let entry = self.stream.next(self.ring.slot_mut());
+            self.ring.push(&entry);
+            if entry.kind == EntryKind::EpochEnd {
+                self.produced_epoch = entry.epoch;
+            }
+        }
+        self.ring.publish();
+    }
+}
+
+/// The consuming half on the backup.
+#[derive(Debug)]
+pub struct Commit {
+    pub ring: Consumer,
+    seed: u64,
+    pages_max: u64,
+    capacity: u64,
+    session: u64,
+    stream: Option<Stream>,
+    next: u64,
+    made: u64,
+    pub complete_epoch: u64,
+    /// Epochs checked in all sessions.
+    pub epochs: u64,
+    /// All sessions' ends, with the goodbye that came and the epoch that was complete.
+    pub losses: VecDeque<(Option<GoodbyeReason>, u64)>,
+    /// Refuses every session with this text.
+    pub refusal: Option<String>,
+    /// Does nothing at all.
+    pub asleep: bool,
+}
+
+impl Commit {
+    pub fn new(ring: Consumer, seed: u64, pages_max: u64, capacity: u64) -> Self {
+        Self {
+            ring,
+            seed,
+            pages_max,
+            capacity,
+            session: 0,
+            stream: None,
+            next: 0,
+            made: 0,
+            complete_epoch: 0,
+            epochs: 0,
+            losses: VecDeque::new(),
+            refusal: None,
+            asleep: false,
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.session != 0
+    }
+
+    /// Joins, leaves, or checks at most `entry_count` entries.
+    pub fn step(&mut self, entry_count: u64) {
+        if self.asleep {
+            return;
+        }
+        if self.session == 0 {
+            self.join();
+            return;
+        }
+        let lost = self.ring.control().link_session() != self.session;
+        // What was published before the loss is still there.
+        let available = self.ring.available().unwrap();
+        assert!(available.end <= self.next.max(available.start) + self.ring.capacity());
+        let count = if lost { u64::MAX } else { entry_count };
+        let end = available.end.min(self.next.saturating_add(count));
+        while self.next < end && self.refusal.is_none() {
+            self.check(self.next);
+            self.next += 1;
+        }
+        if self.next > 1 {
+            self.ring.release(self.next);
+        }
+        if lost {
+            let goodbye = self.ring.control().goodbye();
+            self.losses.push_back((goodbye, self.complete_epoch));
+            self.ring.control().leave_session();
+            self.session = 0;
+        }
+    }
+
+    fn join(&mut self) {
+        let Some(session) = self.ring.control().join_session() else { return };
+        self.session = session;
+        self.ring.begin().unwrap();
+        (self.stream, self.next, self.made, self.complete_epoch) = (None, 0, 0, 0);
+        if let Some(text) = &self.refusal {
+            self.ring.control().set_refusal(text);
+            self.ring.control().set_phase(Phase::Refused);
+        }
+    }
+
+    fn check(&mut self, index: u64) {
+        let mut bytes = [0; PAGE_SIZE];
+        if index == 0 {
+            self.ring.copy_out(0, 0, &mut bytes[..8]);
+            let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+            self.stream = Some(Stream::new(self.seed, tag, self.pages_max));
+            self.ring.raise_capacity(self.capacity);
+            self.ring.control().set_phase(Phase::Receiving);
+        }
+        let mut expected_bytes = [0; PAGE_SIZE];
+        let stream = self.stream.as_mut().expect("the description came first");
+        let expected = stream.next(&mut expected_bytes);
+        let entry = self.ring.entry(index).unwrap();
+        let size = usize::from(expected.length);
+        if entry.encoding == Encoding::Zero {
+            assert_eq!(Entry { encoding: Encoding::Raw, ..entry }, expected, "entry {index}");
+        } else {
+            assert_eq!(entry, expected, "entry {index}");
+            self.ring.copy_out(index, 0, &mut bytes[..size]);
+            assert!(size < PAGE_SIZE || bytes.iter().any(|&byte| byte != 0), "zeros travelled");
+        }
+        if entry.encoding == Encoding::Zero {
+            bytes = [0; PAGE_SIZE];
+        }
+        assert!(bytes[..size] == expected_bytes[..size], "bytes of entry {index}: {entry:?}");
+        self.made += u64::from(index > 1);
+        if entry.kind == EntryKind::EpochEnd {
+            assert_eq!((entry.epoch, entry.address), (self.complete_epoch + 1, self.made));
+            (self.complete_epoch, self.made) = (entry.epoch, 0);
+            self.epochs += 1;
+            self.ring.control().set_complete_epoch(entry.epoch);
+            self.ring.control().set_phase(Phase::Protected);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Both hosts and the network between them, under one simulated clock.
+
+use pollux::link::receive::Receive;
+use pollux::link::ship::Ship;
+use pollux::link::{Activity, LinkEvent, LinkOptions, LinkProcess};
+use pollux::ring::{LinkCounters, Ring};
+use pollux::wire::{ETHERTYPE_DEFAULT, EthernetAddress, SecretKey};
+
+use super::halves::{Capture, Commit};
+use super::network::{Faults, Network};
+
+/// How long a step of the simulated clock is.
+pub const STEP_US: u64 = 50;
+pub const TIMEOUT_MS: u32 = 500;
+pub const PRIMARY: usize = 0;
+pub const BACKUP: usize = 1;
+
+/// What a world is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    pub seed: u64,
+    pub faults: Faults,
+    pub mtus: [usize; 2],
+    /// Entries of the primary's ring.
+    pub primary_entries: u64,
+    /// Entries that commit gives credit for.
+    pub backup_entries: u64,
+    /// Pages of an epoch at most.
+    pub pages_max: u64,
+}
+
+impl Setting {
+    pub const fn new(seed: u64, faults: Faults) -> Self {
+        Self {
+            seed,
+            faults,
+            mtus: [9000; 2],
+            primary_entries: 128,
+            backup_entries: 256,
+            pages_max: 60,
+        }
+    }
+}
+
+/// Two hosts.
+#[derive(Debug)]
+pub struct World {
+    pub now_us: u64,
+    pub capture: Capture,
+    ship_ring: pollux::ring::Consumer,
+    pub ship: Box<Ship>,
+    pub network: Network,
+    pub receive: Box<Receive>,
+    receive_ring: pollux::ring::Producer,
+    pub commit: Commit,
+    pub events: [Vec<LinkEvent>; 2],
+    pub activity: [Activity; 2],
+    /// Entries that the halves handle per step.
+    pub pace: [u64; 2],
+}
+
+pub fn options(side: usize, mtu: usize, entropy: u64) -> LinkOptions {
+    let addresses = [EthernetAddress([2, 0, 0, 0, 0, 1]), EthernetAddress([2, 0, 0, 0, 0, 2])];
+    let mut bytes = [0x5a; 32];
+    bytes[..8].copy_from_slice(&entropy.to_le_bytes());
+    bytes[8] = u8::try_from(side).unwrap();
+    LinkOptions {
+        own_address: addresses[side],
+        peer_address: addresses[1 - side],
+        ethertype: ETHERTYPE_DEFAULT,
+        mtu,
+        timeout_ms: TIMEOUT_MS,
+        key: SecretKey::new([0x77; 32]),
+        entropy: bytes,
+    }
+}
+
+impl World {
+    pub fn new(setting: &Setting) -> Self {
+        let Setting { seed, pages_max, .. } = *setting;
+        let (producer, ship_ring) =
+            Ring::create(setting.primary_entries).unwrap().into_both().unwrap();
+        let (receive_ring, consumer) =
+            Ring::create(setting.backup_entries).unwrap().into_both().unwrap();
+        let now_us = 1_000_000;
+        Self {
+            now_us,
+            capture: Capture::new(producer, seed, pages_max),
+            ship_ring,
+            ship: Box::new(Ship::new(options(PRIMARY, setting.mtus[0], seed), now_us)),
+            network: Network::new(seed, setting.faults),
+            receive: Box::new(Receive::new(options(BACKUP, setting.mtus[1], seed), now_us)),
+            receive_ring,
+            commit: Commit::new(consumer, seed, pages_max, setting.backup_entries),
+            events: [Vec::new(), Vec::new()],
+            activity: [Activity::Idle; 2],
+            pace: [8, 16],
+        }
+    }
+
+    pub fn step(&mut self) {
+        self.now_us += STEP_US;
+        self.capture.step(self.pace[PRIMARY]);
+        let [primary_port, backup_port] = &mut self.network.ports;
+        let now_us = self.now_us;
+        self.activity[PRIMARY] = self.ship.turn(now_us, primary_port, &mut self.ship_ring).unwrap();
+        self.activity[BACKUP] =
+            self.receive.turn(now_us, backup_port, &mut self.receive_ring).unwrap();
+        self.network.step(now_us);
+        self.commit.step(self.pace[BACKUP]);
+        while let Some(event) = self.ship.link().poll_event() {
+            self.events[PRIMARY].push(event);
+        }
+        while let Some(event) = self.receive.link().poll_event() {
+            self.events[BACKUP].push(event);
+        }
+        let acked = self.capture.ring.control().acked_epoch();
+        let both_up = self.capture.is_up() && self.commit.is_up();
+        assert!(!both_up || acked <= self.commit.complete_epoch.max(self.capture.acked_epoch));
+    }
+
+    pub fn run_ms(&mut self, duration_ms: u64) {
+        let end_us = self.now_us + duration_ms * 1000;
+        while self.now_us < end_us {
+            self.step();
+        }
+    }
+
+    /// Steps until `done`, and fails with `what` when that takes longer than `limit_ms`.
+    pub fn run_until(&mut self, what: &str, limit_ms: u64, mut done: impl FnMut(&Self) -> bool) {
+        let end_us = self.now_us + limit_ms * 1000;
+        while !done(self) {
+            assert!(self.now_us < end_us, "not within {limit_ms} ms: {what}; {}", self.describe());
+            self.step();
+        }
+    }
+
+    pub fn counters(&mut self) -> [LinkCounters; 2] {
+        [*self.ship.link().counters(), *self.receive.link().counters()]
+    }
+
+    fn describe(&mut self) -> String {
+        format!(
+            "events {:?}\ncounters {:?}\nnetwork {:?}\nproduced {} acked {} complete {} losses {:?} {:?}",
+            self.events,
+            [*self.ship.link().counters(), *self.receive.link().counters()],
+            self.network.done,
+            self.capture.produced_epoch,
+            self.capture.acked_epoch,
+            self.commit.complete_epoch,
+            self.capture.losses,
+            self.commit.losses,
+        )
+    }
+}
