@@ -1,15 +1,13 @@
 //! One page of guest memory, seen from outside while the guest, Xen and backends may write it.
 //!
 //! Another party can change every byte at any moment, so the page is never a `&[u8]`: it is an
-//! array of atomics, and small accesses are one load or store. A copy of a page of a running guest
-//! is therefore not a snapshot; it is one when the domain is paused and nobody else has it mapped.
+//! array of atomics, and each access is one load or store. A copy of a page of a running guest is
+//! therefore not a snapshot; it is one when the domain is paused and nobody else has it mapped.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::limits::PAGE_SIZE;
-#[cfg(target_os = "linux")]
-use crate::platform::linux::copy::copy_page;
 
 const WORD_SIZE: usize = size_of::<u64>();
 const WORD_COUNT: usize = PAGE_SIZE / WORD_SIZE;
@@ -51,32 +49,16 @@ impl<'m> GuestPage<'m> {
         self.words
     }
 
-    /// Copies the page into `target`: with the widest moves of the processor when both are aligned
-    /// to pages, as mappings and ring slots are, else eight bytes at a time.
+    /// Copies the page into `target`, eight bytes at a time.
     pub fn copy_out(&self, target: &mut [u8; PAGE_SIZE]) {
-        #[cfg(target_os = "linux")]
-        if is_page_aligned(self.words.as_ptr()) && is_page_aligned(target.as_ptr()) {
-            // SAFETY: both are whole aligned pages, and apart, since `target` is borrowed
-            // exclusively. Old and new bytes may mix when others write the page meanwhile.
-            unsafe { copy_page(self.words.as_ptr().cast(), target.as_mut_ptr()) };
-            return;
-        }
-        let (chunks, _) = target.as_chunks_mut::<WORD_SIZE>();
-        for (word, bytes) in self.words.iter().zip(chunks) {
-            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+        for (word, bytes) in self.words.iter().zip(target.chunks_exact_mut(WORD_SIZE)) {
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
         }
     }
 
-    /// Copies `source` into the page, in the way of [`GuestPage::copy_out`].
+    /// Copies `source` into the page, eight bytes at a time.
     pub fn copy_in(&self, source: &[u8; PAGE_SIZE]) {
         self.assert_writable();
-        #[cfg(target_os = "linux")]
-        if is_page_aligned(self.words.as_ptr()) && is_page_aligned(source.as_ptr()) {
-            // SAFETY: both are whole aligned pages, and apart: atomics that may change cannot
-            // be borrowed as bytes. The words are atomics, so they may be written.
-            unsafe { copy_page(source.as_ptr(), self.words.as_ptr().cast_mut().cast()) };
-            return;
-        }
         let (chunks, _) = source.as_chunks::<WORD_SIZE>();
         for (word, bytes) in self.words.iter().zip(chunks) {
             word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
@@ -167,18 +149,10 @@ impl<'m> GuestPage<'m> {
     }
 }
 
-#[cfg(target_os = "linux")]
-fn is_page_aligned<T>(pointer: *const T) -> bool {
-    pointer.addr().is_multiple_of(PAGE_SIZE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[repr(C, align(4096))]
-    struct Aligned<T>(T);
 
     fn empty() -> [AtomicU64; WORD_COUNT] {
         [const { AtomicU64::new(0) }; WORD_COUNT]
@@ -214,21 +188,6 @@ mod tests {
             prop_assert!(target[..offset].iter().all(|byte| *byte == 0));
             prop_assert!(target[offset + length..].iter().all(|byte| *byte == 0));
         }
-    }
-
-    #[test]
-    fn aligned_pages_are_copied_alike() {
-        let words = Aligned(empty());
-        let page = GuestPage::from_words(&words.0);
-        let mut source = Aligned([0; PAGE_SIZE]);
-        for (byte, value) in source.0.iter_mut().zip((0..251u8).cycle()) {
-            *byte = value;
-        }
-        page.copy_in(&source.0);
-        assert_eq!(page.byte(4095).load(Ordering::Relaxed), source.0[4095]);
-        let mut target = Aligned([0; PAGE_SIZE]);
-        page.copy_out(&mut target.0);
-        assert_eq!(target.0, source.0);
     }
 
     #[test]
