@@ -90,3 +90,44 @@ pub const FRAME_SIZE_MAX: usize = 9000;
 /// Ethernet payload that frames must be able to have, in bytes; a path that passes less carries no
 /// session.
 pub const FRAME_SIZE_MIN: usize = 576;
+
+/// Pages that may resemble the event array at discovery; with more, protection is refused.
+pub const EVENT_ARRAY_CANDIDATE_COUNT_MAX: usize = 64;
+
+/// Pages that may resemble a control block at discovery; with more, protection is refused.
+pub const CONTROL_BLOCK_CANDIDATE_COUNT_MAX: usize = 1024;
+
+/// Places that may resemble a vcpu_info at discovery; with more, protection is refused.
+pub const VCPU_INFO_CANDIDATE_COUNT_MAX: usize = 1024;
+
+/// Bytes from a vCPU's GS base that are searched for Linux's per-CPU pointers.
+pub const PER_CPU_AREA_SIZE_MAX: u64 = 256 * 1024;
+
+/// Requests that a guest may have open at xenstored while its ring is followed.
+pub const XENSTORE_OPEN_REQUEST_COUNT_MAX: usize = 64;
+
+/// Pages of a guest that backends may have mapped for writing; with more, protection is refused.
+pub const SHARED_PAGE_COUNT_MAX: usize = 8192;
+
+/// Pages of a protected domain (12 GiB): the backup keeps its full copy and one epoch in a ring of
+/// [`RING_ENTRY_COUNT_MAX`] entries. A domain with more is refused.
+pub const DOMAIN_PAGE_COUNT_MAX: u64 = 3 * 1024 * 1024;
+
+/// gfns of a protected domain, holes included (64 GiB). A domain with more is refused.
+pub const GFN_COUNT_MAX: u64 = 16 * 1024 * 1024;
+
+/// Instants at which discovery looks before it surveys the guest anew.
+pub const DISCOVERY_ATTEMPT_COUNT_MAX: u32 = 12;
+
+/// Surveys of the guest's memory before discovery gives up.
+pub const DISCOVERY_SURVEY_COUNT_MAX: u32 = 4;
+
+/// Rounds of dirty pages that the full copy sends of the running guest before it pauses it.
+pub const FULL_COPY_ROUND_COUNT_MAX: u32 = 8;
+
+/// Dirty pages that are few enough to end the full copy.
+pub const FULL_COPY_REST_COUNT_MAX: u64 = 1024;
+
+/// Pauses in one checkpoint: a pause is repeated when the guest changed its ports, grant frames or
+/// memory around it, which it does seldom and not for long.
+pub const CHECKPOINT_PAUSE_COUNT_MAX: u32 = 8;

@@ -1,0 +1,118 @@
+//! The full copy: every page of the running guest, then what it wrote meanwhile.
+//!
+//! Pages still to be sent are bits of the capture's bitmap; each call sends a bounded number, so
+//! that the program around stays responsive. A page may be sent several times, the last one
+//! counts. The pages belong to the session's first epoch, which the first checkpoint ends.
+
+use super::error::CaptureError;
+use super::output::EpochOutput;
+use super::scan;
+use super::session::Capture;
+use super::surroundings::Surroundings;
+use crate::limits::{FULL_COPY_REST_COUNT_MAX, FULL_COPY_ROUND_COUNT_MAX};
+
+/// How far the full copy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FullCopyProgress {
+    /// Round that is being sent: 1 is all pages, later ones what was written meanwhile.
+    pub round: u32,
+    /// Pages of this round still to be sent.
+    pub remaining_page_count: u64,
+    /// Pages sent by this call.
+    pub sent_page_count: u64,
+    /// All is sent but what was written since the last round began: take the first checkpoint.
+    pub is_complete: bool,
+}
+
+impl Capture<'_> {
+    /// Begins a full copy: logs the guest's writes from now on, and marks every page to be sent.
+    ///
+    /// # Errors
+    /// Errors of Xen: EINVAL when Xen cannot log this domain, EBUSY when another tool does.
+    pub fn start_full_copy(&mut self) -> Result<(), CaptureError> {
+        self.check_domain()?;
+        self.stop_logging()?;
+        self.renew_memory()?;
+        self.xen.log_dirty_enable(self.domid)?;
+        self.is_logging = true;
+        self.shared_pages.forget();
+        self.gate_epoch = 0;
+        self.full_copy_round = 1;
+        self.full_copy_word = 0;
+        let present = self.memory.presence_words();
+        for (word, present) in self.bitmap.words_mut().iter_mut().zip(present) {
+            *word = *present;
+        }
+        Ok(())
+    }
+
+    /// Sends up to `page_count` pages, fewer when the ring is full, and publishes them.
+    ///
+    /// # Errors
+    /// [`CaptureError::LinkLost`], [`CaptureError::Ring`], a domain that ended, errors of Xen.
+    pub fn copy_more(
+        &mut self,
+        output: &mut EpochOutput<'_>,
+        page_count: u64,
+        surroundings: &mut impl Surroundings,
+    ) -> Result<FullCopyProgress, CaptureError> {
+        assert!(self.is_logging, "a full copy was started");
+        self.check_domain()?;
+        let budget = page_count.min(output.free_entry_count()?);
+        let sent_page_count = self.send_marked(output, budget, surroundings)?;
+        output.publish();
+        let remaining_page_count = scan::count(&self.bitmap.words()[self.full_copy_word..]);
+        let mut progress = FullCopyProgress {
+            round: self.full_copy_round,
+            remaining_page_count,
+            sent_page_count,
+            is_complete: false,
+        };
+        if remaining_page_count == 0 {
+            progress.is_complete = self.next_round()?;
+        }
+        Ok(progress)
+    }
+
+    /// Sends and unmarks pages from the current word on.
+    fn send_marked(
+        &mut self,
+        output: &mut EpochOutput<'_>,
+        budget: u64,
+        surroundings: &mut impl Surroundings,
+    ) -> Result<u64, CaptureError> {
+        let mut sent_page_count = 0;
+        while sent_page_count < budget {
+            let Some(bits) = self.bitmap.words().get(self.full_copy_word).copied() else { break };
+            if bits == 0 {
+                self.full_copy_word += 1;
+                continue;
+            }
+            let gfn = self.full_copy_word as u64 * 64 + u64::from(bits.trailing_zeros());
+            self.bitmap.words_mut()[self.full_copy_word] = bits & (bits - 1);
+            if let Some(page) = self.memory.page(gfn) {
+                output.push_page(gfn, page, surroundings)?;
+                sent_page_count += 1;
+            }
+        }
+        Ok(sent_page_count)
+    }
+
+    /// Marks what was written since the round began. True when little enough was sent in the last
+    /// rounds that the rest can wait for the first checkpoint.
+    fn next_round(&mut self) -> Result<bool, CaptureError> {
+        let gfn_count = self.memory.gfn_count();
+        let dirty = self.xen.log_dirty_peek(self.domid, &mut self.bitmap, gfn_count)?;
+        let is_complete = u64::from(dirty.dirty_count) <= FULL_COPY_REST_COUNT_MAX
+            || self.full_copy_round >= FULL_COPY_ROUND_COUNT_MAX;
+        self.full_copy_word = 0;
+        if is_complete {
+            // Xen keeps what it told here, and tells it again to the first checkpoint.
+            self.bitmap.words_mut().fill(0);
+        } else {
+            self.xen.log_dirty_clean(self.domid, &mut self.bitmap, gfn_count)?;
+            self.full_copy_round += 1;
+        }
+        Ok(is_complete)
+    }
+}
