@@ -38,7 +38,7 @@ class Capture:
     def __enter__(self) -> Capture:
         self._path.unlink(missing_ok=True)
         self._process = self._network.popen(
-            self._network.hosts, self._command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
+            self._network.hosts, self._command, stderr=subprocess.PIPE
         )
         assert self._process.stderr is not None
         # Its first line comes when the socket is open, so nothing after it is missed.

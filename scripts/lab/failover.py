@@ -109,6 +109,8 @@ def _pull_plug(lab: Lab, client: StreamClient, told: Narrator) -> Outcome:
     if not told.watch(resumed, TAKEOVER_SECONDS_MAX) or client.ended:
         return _outcome(client, None, "the stream did not go on")
     takeover_ms = round((max(stall.end for stall in client.stalls if stall.end > moment) - moment) * 1000)
+    if told.scene:
+        told.scene.taken_over = True
     told.say(f"host b has taken over: the stream goes on {takeover_ms} ms after the plug was pulled")
     after = client.progress
     reached = told.watch(

@@ -176,10 +176,10 @@ def _add_modules(archive: Archive, version: str, names: list[str]) -> None:
         for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
             shutil.copyfile(root / name, copy / name)
         subprocess.run(["depmod", "-b", scratch, version], check=True, timeout=60)
-        for path in sorted(copy.rglob("*")):
+        for file in sorted(copy.rglob("*")):
             # The binary indexes are kmod's; busybox reads the text ones.
-            if path.is_file() and not path.name.endswith(".bin"):
-                archive.file(f"/usr/lib/modules/{version}/{path.relative_to(copy)}", path.read_bytes())
+            if file.is_file() and not file.name.endswith(".bin"):
+                archive.file(f"/usr/lib/modules/{version}/{file.relative_to(copy)}", file.read_bytes())
 
 
 def _with_dependencies(root: Path, names: list[str]) -> list[str]:
@@ -191,10 +191,10 @@ def _with_dependencies(root: Path, names: list[str]) -> list[str]:
         needs[path] = dependencies.split()
     wanted: dict[str, None] = {}
     for name in names:
-        path = paths.get(_module_name(name))
-        if path is None:
+        found = paths.get(_module_name(name))
+        if found is None:
             raise LabError(f"the kernel {root.name} has no module {name}")
-        wanted.update(dict.fromkeys([path, *needs[path]]))
+        wanted.update(dict.fromkeys([found, *needs[found]]))
     return sorted(wanted)
 
 

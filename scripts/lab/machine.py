@@ -61,8 +61,7 @@ class Host:
         self.shell_socket.unlink(missing_ok=True)
         with open(self.folder / f"{self.name}-qemu.log", "wb") as log:
             self.process = self.network.popen(
-                self.network.hosts, self._command(images),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self.network.hosts, self._command(images), stdout=log, stderr=log
             )
 
     def _command(self, images: Images) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lab.client import StreamClient
+from lab.machine import Host
 from lab.pollux import Pair, StatusPoller
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -103,8 +104,8 @@ class Scene:
     pair: Pair
     poller: StatusPoller
     client: StreamClient
+    taken_over: bool = False
     _history: list[int] = field(default_factory=list)
-    _last_messages: int = 0
 
     def lines(self) -> list[str]:
         """The figures of this moment."""
@@ -113,15 +114,14 @@ class Scene:
         verdict = self.client.verdict
         self._remember()
         stream = verdict.word if verdict else "whole so far"
+        pauses = (primary.get("pause_us_p50"), primary.get("pause_us_p99"))
         return [
-            self._host_line(self.pair.primary.host.name, "primary", primary, self.pair.primary.host.running),
-            self._host_line(self.pair.backup.host.name, "backup ", backup, self.pair.backup.host.running),
-            _figures("pauses    ", primary, (
-                ("pause_us_p50", "p50 {} us"), ("pause_us_p99", "p99 {} us"),
-                ("dirty_pages", "{} pages an epoch"), ("bytes_sent", "{} bytes sent"),
-            )),
-            f"client      {stream}: {progress.messages} messages, {progress.bytes} bytes verified, "
-            f"{progress.receipted} of {progress.sent} sent back receipted",
+            self._host_line("primary", primary, self.pair.primary.host),
+            self._host_line("backup ", backup, self.pair.backup.host),
+            f"pauses      p50 {_milliseconds(pauses[0])}, p99 {_milliseconds(pauses[1])}, "
+            f"{primary.get('dirty_pages', '-')} dirty pages an epoch, {_size(primary.get('bytes_sent'))} sent",
+            f"client      {stream}: {progress.messages} messages, {_size(str(progress.bytes))} verified, "
+            f"{progress.receipted} of {progress.sent} of its own receipted",
             f"stall       now {progress.stall_ms} ms, longest {progress.longest_stall_ms} ms",
             f"            {''.join(_bar(stall) for stall in self._history)}",
         ]
@@ -130,14 +130,15 @@ class Scene:
         self._history.append(self.client.progress.stall_ms)
         del self._history[:-_HISTORY]
 
-    def _host_line(self, letter: str, role: str, status: dict[str, str], running: bool) -> str:
-        if not running:
-            return f"host {letter}      {role}  dead"
-        epoch = status.get("epoch", "-")
-        acknowledged = status.get("acknowledged", "-")
+    def _host_line(self, role: str, status: dict[str, str], host: Host) -> str:
+        if not host.running:
+            return f"host {host.name}      {role}  \x1b[31mdead\x1b[0m"
+        if self.taken_over:
+            return f"host {host.name}      {role}  \x1b[32mruns the guest\x1b[0m"
+        acknowledged = f", acknowledged {status['acknowledged']}" if "acknowledged" in status else ""
         return (
-            f"host {letter}      {role}  {status.get('state', 'up'):<12} epoch {epoch}"
-            + (f", acknowledged {acknowledged}" if role == "primary" else "")
+            f"host {host.name}      {role}  {status.get('state', 'up'):<22}  "
+            f"epoch {status.get('epoch', '-')}{acknowledged}"
         )
 
 
@@ -145,6 +146,9 @@ def _bar(stall_ms: int) -> str:
     return _BARS[min(stall_ms * (len(_BARS) - 1) // _FULL_STALL_MS, len(_BARS) - 1)]
 
 
-def _figures(name: str, status: dict[str, str], wanted: tuple[tuple[str, str], ...]) -> str:
-    shown = [text.format(status[key]) for key, text in wanted if key in status]
-    return f"{name}  {', '.join(shown) or 'no figures yet'}"
+def _milliseconds(microseconds: str | None) -> str:
+    return f"{int(microseconds) / 1000:.1f} ms" if microseconds else "-"
+
+
+def _size(count: str | None) -> str:
+    return f"{int(count) / 1e6:.1f} MB" if count else "-"

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 from lab.processes import die_with_parent, run
 from lab.settings import CLIENT_ADDRESS, MANAGEMENT_ADDRESS, REPLICATION_MTU, LabError
@@ -91,11 +92,14 @@ class Network:
         listing = run(["ip", "-n", self.hosts, "-brief", "link"])
         return {line.split()[0].split("@")[0] for line in listing.splitlines()}
 
-    def popen(self, namespace: str, command: Sequence[str], **options: object) -> subprocess.Popen[str]:
+    def popen(
+        self, namespace: str, command: Sequence[str], stdin: int = subprocess.DEVNULL,
+        stdout: IO[bytes] | int | None = None, stderr: IO[bytes] | int | None = None,
+    ) -> subprocess.Popen[str]:
         """Starts a program in one of the namespaces; it ends with the lab."""
-        return subprocess.Popen(  # type: ignore[call-overload]
+        return subprocess.Popen(
             ["ip", "netns", "exec", namespace, *command],
-            preexec_fn=die_with_parent, text=True, **options,
+            preexec_fn=die_with_parent, text=True, stdin=stdin, stdout=stdout, stderr=stderr,
         )
 
 

@@ -10,6 +10,7 @@ import termios
 import tty
 from pathlib import Path
 
+from lab.agent import Sink
 from lab.machine import Host
 
 _LEAVE = b"\x1d"  # Ctrl-]
@@ -58,7 +59,7 @@ def execute(host: Host, words: list[str]) -> int:
     )
 
 
-def _writer(descriptor: int):  # type: ignore[no-untyped-def]
+def _writer(descriptor: int) -> Sink:
     def write(data: bytes) -> None:
         while data:
             data = data[os.write(descriptor, data):]
