@@ -5,7 +5,9 @@
 
 pub mod halves;
 pub mod network;
+pub mod relay;
 pub mod stream;
+pub mod veth;
 pub mod world;
 
 /// SplitMix64: small, seeded, and the same everywhere.
