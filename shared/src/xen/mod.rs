@@ -37,6 +37,7 @@ mod log_dirty;
 mod memory;
 mod open_error;
 mod plain;
+pub mod stub;
 pub mod xenstore;
 
 #[cfg(target_os = "linux")]
