@@ -1,1 +1,24 @@
-//! Room: commit.
+//! Commit: the backup's half that holds the twin.
+//!
+//! It consumes the ring that receive fills. A session opens with the domain's description and xl
+//! configuration (`intake`); the toolstack builds the twin from them (`twin`); the full copy goes
+//! into its memory, and every later epoch is staged whole, acknowledged, and then applied
+//! (`staging`), except for what must not reach a waiting twin (`aside`). When the primary is lost,
+//! what is complete is applied, and `revive` takes over.
+//!
+//! This room parses nothing that came over the network before the link has authenticated it, and
+//! holds every number of it against the limits.
+
+pub mod aside;
+mod intake;
+#[cfg(target_os = "linux")]
+mod session;
+pub mod staging;
+#[cfg(target_os = "linux")]
+mod twin;
+
+pub use intake::IntakeFault;
+#[cfg(target_os = "linux")]
+pub use session::{Commit, CommitEvent, CommitFault, CommitOptions};
+#[cfg(target_os = "linux")]
+pub use twin::{Twin, TwinFault};

@@ -1,0 +1,374 @@
+//! One session after another: from the ring's opening to the twin's end, or its life.
+
+#![expect(clippy::result_large_err, reason = "a fault is one line of text, once in a session")]
+
+use core::fmt;
+
+use super::intake::{Intake, IntakeFault};
+use super::staging::{Staging, StagingFault, StagingProgress};
+use super::twin::{Twin, TwinConfig, TwinFault};
+use crate::platform::linux::evtchn::EventChannels;
+use crate::platform::linux::memory::MemoryError;
+use crate::revive::{Clock, Revival, ReviveError, ReviveEvent, ReviveReport, Store};
+use crate::ring::{Consumer, GoodbyeReason, Phase, RefusalText, RingError};
+use crate::text::FixedText;
+use crate::xen::{Domid, Xen};
+
+/// Entries of an epoch that are not pages of the guest's own.
+const RING_ENTRY_COUNT_SLACK: u64 = 16 * 1024;
+
+/// What the operator chose.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitOptions<'a> {
+    /// Where the configuration that the primary sends is kept.
+    pub state_directory: &'a str,
+    /// An xl configuration to use instead of the primary's.
+    pub twin_config: Option<&'a str>,
+}
+
+/// Why a domain is refused; the primary is told.
+#[derive(Clone, Copy, Debug)]
+pub enum CommitFault {
+    /// The session's opening cannot be used.
+    Intake(IntakeFault),
+    /// There is no twin.
+    Twin(TwinFault),
+    /// The ring cannot be made as large as the guest.
+    Ring(MemoryError),
+    /// The guest is too large for the ring.
+    RingLimit {
+        /// Pages of the guest.
+        pages: u64,
+    },
+    /// An epoch cannot be used.
+    Staging(StagingFault),
+}
+
+impl fmt::Display for CommitFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Intake(fault) => fault.fmt(f),
+            Self::Twin(fault) => fault.fmt(f),
+            Self::Ring(error) => write!(f, "the backup has too little memory for epochs: {error}"),
+            Self::RingLimit { pages } => {
+                write!(f, "the guest is too large: {pages} pages of memory")
+            }
+            Self::Staging(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for CommitFault {}
+
+/// What one turn brought.
+#[derive(Clone, Copy, Debug)]
+pub enum CommitEvent {
+    /// There was nothing to do.
+    Idle,
+    /// Something was done; another turn is due at once.
+    Working,
+    /// A primary has opened a session. The next turns build the twin, which takes seconds.
+    Opened,
+    /// The twin is there.
+    TwinCreated {
+        /// Its number.
+        domid: Domid,
+    },
+    /// This epoch is complete, and was acknowledged.
+    Complete(u64),
+    /// The domain was refused, and the primary told so; the twin, if any, is gone.
+    Refused(CommitFault),
+    /// The primary went silent. With a complete epoch, the twin is ready for
+    /// [`Commit::revive`]; without one it is gone.
+    PrimaryLost {
+        /// The newest complete epoch, now applied.
+        epoch: Option<u64>,
+    },
+    /// The primary took leave; the twin is gone.
+    Goodbye(GoodbyeReason),
+    /// The twin could not be destroyed.
+    TwinLeftBehind {
+        /// Its number.
+        domid: Domid,
+        /// What xl said.
+        fault: TwinFault,
+    },
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No session.
+    StandBy,
+    /// The description and configuration are on their way.
+    Opening,
+    /// Epochs are.
+    Receiving,
+    /// The domain was refused; the session ends when the primary leaves.
+    Refusing,
+    /// The primary is lost, and the twin waits to be revived.
+    Lost,
+    /// The twin was given away, alive.
+    Given,
+}
+
+/// The backup's half that holds the twin.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    xen: &'static Xen,
+    store: Store,
+    ring: Consumer,
+    options: CommitOptions<'a>,
+    stage: Stage,
+    session: u64,
+    intake: Intake,
+    staging: Option<Staging>,
+    twin: Option<Twin>,
+}
+
+impl<'a> Commit<'a> {
+    /// Stands by at this ring.
+    #[must_use]
+    pub fn new(
+        xen: &'static Xen,
+        store: Store,
+        ring: Consumer,
+        options: CommitOptions<'a>,
+    ) -> Self {
+        Self {
+            xen,
+            store,
+            ring,
+            options,
+            stage: Stage::StandBy,
+            session: 0,
+            intake: Intake::new(),
+            staging: None,
+            twin: None,
+        }
+    }
+
+    /// Does a bounded amount of work; only building and destroying the twin takes seconds.
+    ///
+    /// # Errors
+    /// [`RingError`] when the other half of this helper cannot be trusted any more.
+    pub fn turn(&mut self) -> Result<CommitEvent, RingError> {
+        let is_over = self.ring.control().link_session() != self.session;
+        match self.stage {
+            Stage::StandBy => self.join(),
+            Stage::Lost | Stage::Given => Ok(CommitEvent::Idle),
+            Stage::Refusing if is_over => {
+                self.leave();
+                Ok(CommitEvent::Working)
+            }
+            Stage::Refusing => Ok(CommitEvent::Idle),
+            Stage::Opening | Stage::Receiving if is_over => self.end(),
+            Stage::Opening => self.open(),
+            Stage::Receiving => self.receive(),
+        }
+    }
+
+    /// The ring's control words, for the status of the link.
+    #[must_use]
+    pub fn ring(&self) -> &Consumer {
+        &self.ring
+    }
+
+    /// The guest's name as the primary told it, empty when there is no session.
+    #[must_use]
+    pub fn domain_name(&self) -> &str {
+        self.intake.description().map_or("", |description| description.name.as_str())
+    }
+
+    /// The twin's number, while there is one.
+    #[must_use]
+    pub fn twin_domid(&self) -> Option<Domid> {
+        self.twin.as_ref().map(|twin| twin.domid)
+    }
+
+    /// The newest complete epoch of the session.
+    #[must_use]
+    pub fn newest_epoch(&self) -> Option<u64> {
+        let complete = self.staging.as_ref().and_then(Staging::complete);
+        complete.map(|complete| complete.state.epoch)
+    }
+
+    /// Brings the twin to life after [`CommitEvent::PrimaryLost`] with an epoch, and back to
+    /// normal. The session is over then, and the living domain is not this room's any more.
+    ///
+    /// # Errors
+    /// [`ReviveError`]; the twin stays as it is, for people to look at.
+    ///
+    /// # Panics
+    /// When the primary is not lost, or no epoch was complete.
+    pub fn revive(
+        &mut self,
+        events: &mut EventChannels,
+        now_us: Clock,
+        observe: &mut dyn FnMut(ReviveEvent),
+    ) -> Result<ReviveReport, ReviveError> {
+        assert!(self.stage == Stage::Lost, "only a lost primary's guest is revived");
+        let twin = self.twin.as_ref().expect("a complete epoch has a twin");
+        let staging = self.staging.as_ref().expect("a complete epoch was staged");
+        assert!(staging.is_applied(), "every page of the epoch is in the twin's memory");
+        let epoch = staging.complete().expect("only a complete epoch is revived");
+        let revival = Revival {
+            xen: self.xen,
+            events,
+            store: &mut self.store,
+            domid: twin.domid,
+            places: twin.places,
+            memory: &twin.memory,
+            epoch,
+            aside: staging.aside(),
+            now_us,
+        };
+        let outcome = revival.run(observe);
+        self.stage = Stage::Given;
+        self.twin = None;
+        self.staging = None;
+        outcome
+    }
+
+    /// Ends the session, whatever its stage, and stands by for the next. A twin that was not
+    /// revived is destroyed; a fault in that is returned.
+    pub fn stand_by(&mut self) -> Option<CommitEvent> {
+        let left_behind = self.destroy_twin();
+        self.leave();
+        left_behind
+    }
+
+    fn join(&mut self) -> Result<CommitEvent, RingError> {
+        let Some(session) = self.ring.control().join_session() else {
+            return Ok(CommitEvent::Idle);
+        };
+        self.ring.begin()?;
+        self.session = session;
+        self.intake.clear();
+        self.stage = Stage::Opening;
+        Ok(CommitEvent::Opened)
+    }
+
+    /// Waits for the session's opening; then the twin is built and the ring made large enough.
+    fn open(&mut self) -> Result<CommitEvent, RingError> {
+        match self.intake.turn(&mut self.ring) {
+            Ok(false) => return Ok(CommitEvent::Idle),
+            Ok(true) => {}
+            Err(IntakeFault::Ring(error)) => return Err(error),
+            Err(fault) => return Ok(self.refuse(CommitFault::Intake(fault))),
+        }
+        self.ring.control().set_phase(Phase::CreatingTwin);
+        match self.build() {
+            Ok(domid) => {
+                self.ring.control().set_phase(Phase::Receiving);
+                self.stage = Stage::Receiving;
+                Ok(CommitEvent::TwinCreated { domid })
+            }
+            Err(fault) => Ok(self.refuse(fault)),
+        }
+    }
+
+    fn build(&mut self) -> Result<Domid, CommitFault> {
+        let description = self.intake.description().expect("a whole opening has a description");
+        let config = match self.options.twin_config {
+            Some(path) => TwinConfig::File(path),
+            None if self.intake.config().is_empty() => {
+                return Err(CommitFault::Intake(IntakeFault::NoConfig));
+            }
+            None => TwinConfig::Sent(self.intake.config(), self.options.state_directory),
+        };
+        let pages = description.page_count;
+        if pages + RING_ENTRY_COUNT_SLACK > self.ring.entry_count_max() {
+            return Err(CommitFault::RingLimit { pages });
+        }
+        self.ring.populate(pages).map_err(CommitFault::Ring)?;
+        let twin = Twin::create(self.xen, &mut self.store, description, config)
+            .map_err(CommitFault::Twin)?;
+        // An epoch must fit whole, also one whose pages were copied twice since the guest changed
+        // its ports meanwhile. Slots beyond the guest's size take memory only when that happens.
+        let entry_count = (2 * pages + RING_ENTRY_COUNT_SLACK).min(self.ring.entry_count_max());
+        self.ring.raise_capacity(entry_count.max(self.ring.capacity()));
+        let (domid, gfn_count) = (twin.domid, twin.memory.gfn_count());
+        self.staging = Some(Staging::new(twin.places, gfn_count, self.intake.entry_count()));
+        self.twin = Some(twin);
+        Ok(domid)
+    }
+
+    fn receive(&mut self) -> Result<CommitEvent, RingError> {
+        let event = match self.stage_entries() {
+            Ok(StagingProgress::Idle) => CommitEvent::Idle,
+            Ok(StagingProgress::Moved) => CommitEvent::Working,
+            Ok(StagingProgress::Complete(epoch)) => {
+                let control = self.ring.control();
+                control.set_complete_epoch(epoch);
+                control.set_phase(Phase::Protected);
+                CommitEvent::Complete(epoch)
+            }
+            Err(StagingFault::Ring(error)) => return Err(error),
+            Err(fault) => self.refuse(CommitFault::Staging(fault)),
+        };
+        Ok(event)
+    }
+
+    fn stage_entries(&mut self) -> Result<StagingProgress, StagingFault> {
+        let staging = self.staging.as_mut().expect("entries are staged in a session");
+        let twin = self.twin.as_mut().expect("a session that receives has a twin");
+        staging.turn(&mut self.ring, twin)
+    }
+
+    /// The link is down: whatever is complete is brought to the twin, the rest is thrown away.
+    fn end(&mut self) -> Result<CommitEvent, RingError> {
+        if let Some(reason) = self.ring.control().goodbye() {
+            return Ok(self.stand_by().unwrap_or(CommitEvent::Goodbye(reason)));
+        }
+        if self.stage == Stage::Receiving {
+            loop {
+                match self.stage_entries() {
+                    Ok(StagingProgress::Idle) => break,
+                    Ok(_) => {}
+                    Err(StagingFault::Ring(error)) => return Err(error),
+                    // What comes after the newest complete epoch cannot be used; that one can.
+                    Err(_) if self.is_applied() => break,
+                    Err(fault) => return Ok(self.refuse(CommitFault::Staging(fault))),
+                }
+            }
+        }
+        match self.newest_epoch() {
+            Some(epoch) => {
+                self.stage = Stage::Lost;
+                Ok(CommitEvent::PrimaryLost { epoch: Some(epoch) })
+            }
+            None => Ok(self.stand_by().unwrap_or(CommitEvent::PrimaryLost { epoch: None })),
+        }
+    }
+
+    fn is_applied(&self) -> bool {
+        self.staging.as_ref().is_some_and(Staging::is_applied)
+    }
+
+    /// Tells the primary why, and waits for it to leave.
+    fn refuse(&mut self, fault: CommitFault) -> CommitEvent {
+        let text = FixedText::<200>::format(format_args!("{fault}"));
+        let text = RefusalText::try_from(text.as_str()).unwrap_or_default();
+        self.ring.control().set_refusal(&text);
+        self.ring.control().set_phase(Phase::Refused);
+        self.stage = Stage::Refusing;
+        self.destroy_twin().unwrap_or(CommitEvent::Refused(fault))
+    }
+
+    fn destroy_twin(&mut self) -> Option<CommitEvent> {
+        self.staging = None;
+        let twin = self.twin.take()?;
+        let domid = twin.domid;
+        twin.destroy().err().map(|fault| CommitEvent::TwinLeftBehind { domid, fault })
+    }
+
+    /// Lets the ring go.
+    fn leave(&mut self) {
+        self.intake.clear();
+        // Keeping the memory costs memory, nothing else.
+        let _ = self.ring.release_memory();
+        self.ring.control().leave_session();
+        (self.stage, self.session) = (Stage::StandBy, 0);
+    }
+}

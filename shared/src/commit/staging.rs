@@ -1,0 +1,373 @@
+//! Staging: whole epochs or nothing.
+//!
+//! A session's first epoch, the full copy, goes into the twin's memory as it comes: before its end
+//! there is nothing that could be revived. Every later epoch stays in the ring until its end is
+//! here, its entries are counted and its state has been checked; then it is complete, is
+//! acknowledged, and only then applied, in order. An epoch that tears off is never seen by the
+//! twin, and the state kept beside memory is always that of the newest complete epoch: the next
+//! one is gathered in buffers of its own.
+
+use core::fmt;
+use core::ops::Range;
+
+use super::aside::AsidePages;
+use crate::codec::{CheckpointState, decode};
+use crate::limits::{CHECKPOINT_STATE_SIZE_MAX, HVM_CONTEXT_SIZE_MAX, PAGE_SIZE};
+use crate::revive::check::{StateFault, TwinPlaces, check_state};
+use crate::ring::{Consumer, Encoding, Entry, EntryKind, RingError};
+
+/// Entries that one turn works off at most, so that the caller stays attentive.
+const ENTRY_COUNT_PER_TURN: u64 = 1024;
+
+/// A session's first epoch.
+const EPOCH_FIRST: u64 = 1;
+
+/// The twin's memory, as staging writes it.
+pub trait TwinMemory {
+    /// Sees to it that the twin has memory at `gfn`, so that writing there later succeeds.
+    ///
+    /// # Errors
+    /// When the twin can have no memory there.
+    fn provide_page(&mut self, gfn: u64) -> Result<(), NoMemoryAt>;
+
+    /// Writes the page at `gfn`; no bytes mean a page of zeros. The twin gets memory there if it
+    /// has none.
+    ///
+    /// # Errors
+    /// When the twin can have no memory there.
+    fn write_page(&mut self, gfn: u64, page: Option<&[u8; PAGE_SIZE]>) -> Result<(), NoMemoryAt>;
+}
+
+/// The twin has no page at this gfn and cannot get one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemoryAt(pub u64);
+
+/// Why a session cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StagingFault {
+    /// The other half broke the ring's rules.
+    Ring(RingError),
+    /// An entry belongs to another epoch than the one that is on its way.
+    Order {
+        /// The epoch on its way.
+        wanted: u64,
+        /// The entry's.
+        found: u64,
+    },
+    /// An entry of this kind has no place here.
+    Kind(EntryKind),
+    /// An epoch has another number of entries than its end says.
+    Count {
+        /// The epoch.
+        epoch: u64,
+        /// Entries that came.
+        entries: u64,
+        /// Entries that its end names.
+        wanted: u64,
+    },
+    /// A part of the state or HVM context is out of place, or they exceed the limits.
+    Part {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// The state cannot be read.
+    Decode {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// The state cannot be revived in this twin.
+    State(StateFault),
+    /// A page lies where the twin can have no memory.
+    Gfn(u64),
+}
+
+impl fmt::Display for StagingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ring(error) => error.fmt(f),
+            Self::State(fault) => fault.fmt(f),
+            Self::Gfn(gfn) => write!(
+                f,
+                "the twin can have no memory at gfn {gfn:#x}: give it the guest's configuration"
+            ),
+            Self::Order { wanted, found } => {
+                write!(f, "an entry of epoch {found} came within epoch {wanted}")
+            }
+            Self::Kind(kind) => write!(f, "an entry of kind {kind:?} came out of place"),
+            Self::Count { epoch, entries, wanted } => {
+                write!(f, "epoch {epoch} has {entries} entries where its end names {wanted}")
+            }
+            Self::Part { epoch } => write!(f, "the state of epoch {epoch} is out of order"),
+            Self::Decode { epoch } => write!(
+                f,
+                "the state of epoch {epoch} is malformed: run the same Pollux version on both hosts"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for StagingFault {}
+
+impl From<RingError> for StagingFault {
+    fn from(error: RingError) -> Self {
+        Self::Ring(error)
+    }
+}
+
+/// Bytes that arrive in parts, in order.
+#[derive(Clone, Debug)]
+struct Parts<const N: usize> {
+    bytes: [u8; N],
+    size: usize,
+}
+
+impl<const N: usize> Parts<N> {
+    const EMPTY: Self = Self { bytes: [0; N], size: 0 };
+
+    fn used(&self) -> &[u8] {
+        &self.bytes[..self.size]
+    }
+
+    /// Room for the part at `offset` of `length` bytes, if it is the next one and fits. A part at
+    /// the start begins anew: the primary had to pause its guest again, and the last pause counts.
+    fn next(&mut self, offset: u64, length: usize) -> Option<&mut [u8]> {
+        if offset == 0 {
+            self.size = 0;
+        }
+        let start = self.size;
+        if offset != start as u64 || length > N - start {
+            return None;
+        }
+        self.size += length;
+        Some(&mut self.bytes[start..self.size])
+    }
+}
+
+/// What one turn did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StagingProgress {
+    /// There was nothing to do.
+    Idle,
+    /// Some entries were worked off.
+    Moved,
+    /// This epoch is complete: it may be acknowledged, and will be applied.
+    Complete(u64),
+}
+
+/// The newest complete epoch's state beside memory.
+#[derive(Clone, Debug)]
+pub struct CompleteEpoch {
+    /// Its state, checked.
+    pub state: CheckpointState,
+    context: Parts<HVM_CONTEXT_SIZE_MAX>,
+}
+
+impl CompleteEpoch {
+    /// Its HVM context.
+    #[must_use]
+    pub fn hvm_context(&self) -> &[u8] {
+        self.context.used()
+    }
+}
+
+/// The staging area of one session.
+#[derive(Debug)]
+pub struct Staging {
+    places: TwinPlaces,
+    gfn_count: u64,
+    /// The epoch on its way, and its entries so far.
+    epoch: u64,
+    entry_count: u64,
+    /// The epoch on its way is the full copy.
+    is_full_copy: bool,
+    /// Ring index of the entry to look at next.
+    next: u64,
+    /// Ring index up to which entries were given back.
+    released: u64,
+    /// Entries of the newest complete epoch that are not in the twin's memory yet.
+    applying: Range<u64>,
+    aside: AsidePages,
+    state: Parts<CHECKPOINT_STATE_SIZE_MAX>,
+    context: Parts<HVM_CONTEXT_SIZE_MAX>,
+    complete: Option<CompleteEpoch>,
+}
+
+impl Staging {
+    /// Starts at ring index `opening`, after as many entries of description and configuration.
+    /// No page at or beyond `gfn_count` is taken.
+    #[must_use]
+    pub fn new(places: TwinPlaces, gfn_count: u64, opening: u64) -> Self {
+        Self {
+            places,
+            gfn_count,
+            epoch: EPOCH_FIRST,
+            entry_count: opening,
+            is_full_copy: true,
+            next: opening,
+            released: 0,
+            applying: 0..0,
+            aside: AsidePages::new(places.store_gfn, places.console_gfn),
+            state: Parts::EMPTY,
+            context: Parts::EMPTY,
+            complete: None,
+        }
+    }
+
+    /// The newest complete epoch; its pages are in the twin's memory once
+    /// [`is_applied`](Self::is_applied).
+    #[must_use]
+    pub const fn complete(&self) -> Option<&CompleteEpoch> {
+        self.complete.as_ref()
+    }
+
+    /// The pages kept aside, as of the newest complete epoch once that is applied.
+    #[must_use]
+    pub const fn aside(&self) -> &AsidePages {
+        &self.aside
+    }
+
+    /// Whether the newest complete epoch is in the twin's memory.
+    #[must_use]
+    pub fn is_applied(&self) -> bool {
+        self.applying.is_empty()
+    }
+
+    /// Does a bounded amount of work: applies what is complete, then looks at what is new.
+    ///
+    /// # Errors
+    /// [`StagingFault`] when the session cannot go on; what was complete before stays so.
+    pub fn turn(
+        &mut self,
+        ring: &mut Consumer,
+        memory: &mut impl TwinMemory,
+    ) -> Result<StagingProgress, StagingFault> {
+        if !self.is_applied() {
+            self.apply(ring, memory)?;
+            return Ok(StagingProgress::Moved);
+        }
+        let end = ring.available()?.end.min(self.next + ENTRY_COUNT_PER_TURN);
+        let mut progress = StagingProgress::Idle;
+        while self.next < end {
+            let entry = ring.entry(self.next)?;
+            progress = self.take(ring, memory, &entry)?;
+            self.next += 1;
+            if let StagingProgress::Complete(_) = progress {
+                // Of the full copy only this entry is left, which is no page.
+                self.applying = self.released..self.next;
+                break;
+            }
+            if self.is_full_copy {
+                self.released = self.next;
+                ring.release(self.next);
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Writes a bounded number of the complete epoch's pages into the twin's memory.
+    fn apply(
+        &mut self,
+        ring: &mut Consumer,
+        memory: &mut impl TwinMemory,
+    ) -> Result<(), StagingFault> {
+        let end = self.applying.end.min(self.applying.start + ENTRY_COUNT_PER_TURN);
+        for index in self.applying.start..end {
+            let entry = ring.entry(index)?;
+            if entry.kind == EntryKind::Page {
+                self.write_page(ring, memory, index, &entry)?;
+            }
+        }
+        ring.release(end);
+        (self.released, self.applying.start) = (end, end);
+        Ok(())
+    }
+
+    /// Looks at one new entry.
+    fn take(
+        &mut self,
+        ring: &Consumer,
+        memory: &mut impl TwinMemory,
+        entry: &Entry,
+    ) -> Result<StagingProgress, StagingFault> {
+        if entry.epoch != self.epoch {
+            return Err(StagingFault::Order { wanted: self.epoch, found: entry.epoch });
+        }
+        self.entry_count += 1;
+        match entry.kind {
+            EntryKind::Page if entry.address >= self.gfn_count => {
+                return Err(StagingFault::Gfn(entry.address));
+            }
+            EntryKind::Page if self.is_full_copy => {
+                self.write_page(ring, memory, self.next, entry)?;
+            }
+            EntryKind::Page => self.provide_page(memory, entry.address)?,
+            EntryKind::State => {
+                let part = self.state.next(entry.address, usize::from(entry.length));
+                ring.copy_out(self.next, 0, part.ok_or(StagingFault::Part { epoch: self.epoch })?);
+            }
+            EntryKind::HvmContext => {
+                let part = self.context.next(entry.address, usize::from(entry.length));
+                ring.copy_out(self.next, 0, part.ok_or(StagingFault::Part { epoch: self.epoch })?);
+            }
+            EntryKind::EpochEnd => return self.end_epoch(entry.address),
+            kind => return Err(StagingFault::Kind(kind)),
+        }
+        Ok(StagingProgress::Moved)
+    }
+
+    /// Counts and checks the epoch whose end has come, and starts the next one.
+    fn end_epoch(&mut self, wanted: u64) -> Result<StagingProgress, StagingFault> {
+        let (epoch, entries) = (self.epoch, self.entry_count);
+        if entries != wanted {
+            return Err(StagingFault::Count { epoch, entries, wanted });
+        }
+        let state: CheckpointState =
+            decode(self.state.used()).map_err(|_| StagingFault::Decode { epoch })?;
+        check_state(&state, epoch, self.context.size, &self.places).map_err(StagingFault::State)?;
+        self.complete = Some(CompleteEpoch { state, context: self.context.clone() });
+        self.start_epoch(epoch + 1);
+        Ok(StagingProgress::Complete(epoch))
+    }
+
+    fn start_epoch(&mut self, epoch: u64) {
+        (self.epoch, self.entry_count, self.is_full_copy) = (epoch, 0, false);
+        (self.state.size, self.context.size) = (0, 0);
+    }
+
+    /// Makes sure, before its epoch can be acknowledged, that a page will have a place.
+    fn provide_page(&self, memory: &mut impl TwinMemory, gfn: u64) -> Result<(), StagingFault> {
+        let state = self.complete.as_ref().map(|complete| &complete.state);
+        if self.aside.keeps(state, gfn) {
+            return Ok(());
+        }
+        memory.provide_page(gfn).map_err(|NoMemoryAt(gfn)| StagingFault::Gfn(gfn))
+    }
+
+    /// Brings one page to where it belongs.
+    fn write_page(
+        &mut self,
+        ring: &Consumer,
+        memory: &mut impl TwinMemory,
+        index: u64,
+        entry: &Entry,
+    ) -> Result<(), StagingFault> {
+        let page = match entry.encoding {
+            Encoding::Raw => Some(ring.page(index)),
+            Encoding::Zero => None,
+        };
+        let gfn = entry.address;
+        // A hostile other half can change a descriptor after it was looked at.
+        if gfn >= self.gfn_count {
+            return Err(StagingFault::Gfn(gfn));
+        }
+        let state = self.complete.as_ref().map(|complete| &complete.state);
+        if self.aside.take(state, gfn, page) {
+            return Ok(());
+        }
+        memory.write_page(gfn, page).map_err(|NoMemoryAt(gfn)| StagingFault::Gfn(gfn))
+    }
+}
+
+#[cfg(test)]
+#[path = "staging_tests.rs"]
+mod tests;

@@ -1,0 +1,298 @@
+//! The twin: built paused by this host's own toolstack, mapped once, written page by page.
+//!
+//! `xl create -p` gives it devices, bridges, CPU policy and xenstore entries as for any domain.
+//! `-e` keeps xl from watching it: xl would take the suspending guest of a revival for one that
+//! has ended, and leave.
+
+#![expect(clippy::result_large_err, reason = "a fault is one line of text, once in a session")]
+
+use core::fmt;
+
+use super::staging::{NoMemoryAt, TwinMemory};
+use crate::codec::DomainDescription;
+use crate::limits::{DOMAIN_NAME_SIZE_MAX, PAGE_SIZE, XL_CONFIG_SIZE_MAX};
+use crate::platform::linux::command::{CommandError, Program};
+use crate::platform::linux::file::{FileError, read_small, write_atomically};
+use crate::revive::Store;
+use crate::revive::check::TwinPlaces;
+use crate::text::FixedText;
+use crate::xen::hvm::params;
+use crate::xen::xenstore::{XenstoreError, domains};
+use crate::xen::{Domid, GuestMemory, Xen, XenError};
+
+/// How long `xl` may take to build or destroy a domain.
+const XL_TIMEOUT_MS: u32 = 120_000;
+/// Pages that a running guest may own beyond those that a new twin has.
+const PAGE_COUNT_SLACK: u64 = 256;
+
+/// Longest path of a configuration file.
+type Path = FixedText<255>;
+/// A domain's name, in errors.
+type Name = FixedText<DOMAIN_NAME_SIZE_MAX>;
+
+/// Why there is no twin.
+#[derive(Clone, Copy, Debug)]
+pub enum TwinFault {
+    /// The configuration cannot be kept or read.
+    File(FileError),
+    /// The configuration has no line `name = "..."`.
+    NoName,
+    /// A domain of that name is here already.
+    NameTaken {
+        /// The name.
+        name: Name,
+        /// Who has it.
+        domid: Domid,
+    },
+    /// xl could not be run.
+    Xl(CommandError),
+    /// xl failed, and said this.
+    Refused(FixedText<160>),
+    /// xl said that it had built the twin, and it is not there.
+    Missing(Name),
+    /// Xen refused a step.
+    Xen(XenError),
+    /// xenstored refused a step.
+    Xenstore(XenstoreError),
+    /// The twin is not a domain that can be revived: PV, or without hardware paging.
+    Kind,
+    /// The twin has another number of vCPUs than the guest.
+    VcpuCount {
+        /// Of the guest.
+        guest: u32,
+        /// Of the twin.
+        twin: u32,
+    },
+    /// The twin has less memory than the guest.
+    PageCount {
+        /// Of the guest.
+        guest: u64,
+        /// Of the twin.
+        twin: u64,
+    },
+}
+
+impl fmt::Display for TwinFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => write!(f, "the twin's configuration: {error}"),
+            Self::NoName => f.write_str("the xl configuration has no line name = \"...\""),
+            Self::NameTaken { name, domid } => write!(
+                f,
+                "the backup has a domain {name} already (id {domid}): if it is a twin that was \
+                 left behind, run `xl destroy {domid}` there"
+            ),
+            Self::Xl(error) => write!(f, "the backup cannot run xl: {error}"),
+            Self::Refused(line) => write!(f, "xl cannot build the twin: {line}"),
+            Self::Missing(name) => write!(f, "xl built no domain {name}"),
+            Self::Xen(error) => write!(f, "the twin: {error}"),
+            Self::Xenstore(error) => write!(f, "the twin: {error}"),
+            Self::Kind => f.write_str("only PVH and HVM domains with hardware paging can be twins"),
+            Self::VcpuCount { guest, twin } => {
+                write!(f, "the guest has {guest} vCPUs, its twin {twin}: use one configuration")
+            }
+            Self::PageCount { guest, twin } => write!(
+                f,
+                "the guest has {guest} pages of memory, its twin {twin}: use one configuration"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for TwinFault {}
+
+impl From<XenError> for TwinFault {
+    fn from(error: XenError) -> Self {
+        Self::Xen(error)
+    }
+}
+
+impl From<XenstoreError> for TwinFault {
+    fn from(error: XenstoreError) -> Self {
+        Self::Xenstore(error)
+    }
+}
+
+/// Where the twin's configuration comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum TwinConfig<'a> {
+    /// The text that the primary sent; it is kept in this directory.
+    Sent(&'a [u8], &'a str),
+    /// A file that the operator named.
+    File(&'a str),
+}
+
+/// A paused domain whose memory is the guest's.
+#[derive(Debug)]
+pub struct Twin {
+    /// Its number.
+    pub domid: Domid,
+    /// What the toolstack fixed.
+    pub places: TwinPlaces,
+    /// Its memory.
+    pub memory: GuestMemory,
+    xen: &'static Xen,
+}
+
+impl Twin {
+    /// Builds the twin of the described domain, and maps its memory. Takes seconds. What was built
+    /// is destroyed again if it does not fit.
+    ///
+    /// # Errors
+    /// [`TwinFault`] in one line for the operators of both hosts.
+    pub fn create(
+        xen: &'static Xen,
+        store: &mut Store,
+        description: &DomainDescription,
+        config: TwinConfig<'_>,
+    ) -> Result<Self, TwinFault> {
+        let (path, name) = keep_config(description, config)?;
+        if let Some(domid) = domains::domid_of_name(store, name.as_str())? {
+            return Err(TwinFault::NameTaken { name, domid });
+        }
+        run_xl(&["create", "-p", "-e", path.as_str()])?;
+        let domid =
+            domains::domid_of_name(store, name.as_str())?.ok_or(TwinFault::Missing(name))?;
+        let twin = Self::adopt(xen, domid, description);
+        if twin.is_err() {
+            // The first fault is the one to tell.
+            let _ = destroy(domid);
+        }
+        twin
+    }
+
+    /// Destroys the twin. Takes about a second.
+    ///
+    /// # Errors
+    /// When xl fails; the domain is left paused then.
+    pub fn destroy(self) -> Result<(), TwinFault> {
+        // The mapping holds references to the domain's pages; without it they go away with it.
+        drop(self.memory);
+        destroy(self.domid)
+    }
+
+    /// Maps a paused domain that fits the description.
+    fn adopt(
+        xen: &'static Xen,
+        domid: Domid,
+        description: &DomainDescription,
+    ) -> Result<Self, TwinFault> {
+        let info = xen.getdomaininfo(domid)?;
+        if !info.is_hvm() || !info.is_hap() {
+            return Err(TwinFault::Kind);
+        }
+        let (guest, twin) = (description.vcpu_count, info.vcpu_count());
+        if guest != twin {
+            return Err(TwinFault::VcpuCount { guest, twin });
+        }
+        let (guest, twin) = (description.page_count, info.page_count);
+        if guest > twin + PAGE_COUNT_SLACK {
+            return Err(TwinFault::PageCount { guest, twin });
+        }
+        let param = |index| xen.hvm_get_param(domid, index);
+        let port = |index| param(index).map(|value| u32::try_from(value).unwrap_or(0));
+        let places = TwinPlaces {
+            vcpu_count: description.vcpu_count as usize,
+            store_gfn: param(params::STORE_PFN)?,
+            store_port: port(params::STORE_EVTCHN)?,
+            console_gfn: param(params::CONSOLE_PFN)?,
+            console_port: port(params::CONSOLE_EVTCHN)?,
+        };
+        let gfn_count = description.gfn_count.max(xen.maximum_gpfn(domid)? + 1);
+        let memory = GuestMemory::map(xen, domid, gfn_count)?;
+        Ok(Self { domid, places, memory, xen })
+    }
+}
+
+impl TwinMemory for Twin {
+    fn provide_page(&mut self, gfn: u64) -> Result<(), NoMemoryAt> {
+        if gfn >= self.memory.gfn_count() {
+            return Err(NoMemoryAt(gfn));
+        }
+        if !self.memory.is_present(gfn) {
+            self.xen
+                .populate_physmap(self.domid, &[gfn])
+                .and_then(|()| self.memory.remap(self.xen, &[gfn]))
+                .map_err(|_| NoMemoryAt(gfn))?;
+        }
+        Ok(())
+    }
+
+    fn write_page(&mut self, gfn: u64, page: Option<&[u8; PAGE_SIZE]>) -> Result<(), NoMemoryAt> {
+        self.provide_page(gfn)?;
+        let target = self.memory.page(gfn).ok_or(NoMemoryAt(gfn))?;
+        match page {
+            Some(bytes) => target.copy_in(bytes),
+            None => target.zero(),
+        }
+        Ok(())
+    }
+}
+
+/// Where the configuration lies for xl, and the name in it.
+fn keep_config(
+    description: &DomainDescription,
+    config: TwinConfig<'_>,
+) -> Result<(Path, Name), TwinFault> {
+    let mut buffer = [0; XL_CONFIG_SIZE_MAX];
+    let (path, text) = match config {
+        TwinConfig::Sent(text, directory) => {
+            let path = Path::format(format_args!("{directory}/{}.cfg", description.name));
+            write_atomically(path.as_str(), text).map_err(TwinFault::File)?;
+            (path, text)
+        }
+        TwinConfig::File(path) => {
+            let text = read_small(path, &mut buffer).map_err(TwinFault::File)?;
+            (Path::format(format_args!("{path}")), text)
+        }
+    };
+    let name = config_name(text).ok_or(TwinFault::NoName)?;
+    Ok((path, Name::format(format_args!("{name}"))))
+}
+
+/// The name in an xl configuration: the value of the last line `name = "..."`.
+fn config_name(text: &[u8]) -> Option<&str> {
+    let text = core::str::from_utf8(text).ok()?;
+    let named = |line: &'_ str| {
+        let value = line.trim_start().strip_prefix("name")?.trim_start().strip_prefix('=')?;
+        let value = value.trim_start();
+        let quote = value.chars().next().filter(|first| ['"', '\''].contains(first))?;
+        let start = line.len() - value.len() + 1;
+        let length = value[1..].find(quote)?;
+        Some((start, length))
+    };
+    let mut named =
+        text.lines().filter_map(|line| named(line).map(|(at, size)| &line[at..at + size]));
+    named.next_back().filter(|name| !name.is_empty() && name.len() <= DOMAIN_NAME_SIZE_MAX)
+}
+
+fn destroy(domid: Domid) -> Result<(), TwinFault> {
+    run_xl(&["destroy", FixedText::<8>::format(format_args!("{domid}")).as_str()])
+}
+
+fn run_xl(arguments: &[&str]) -> Result<(), TwinFault> {
+    let mut output = [0; 4096];
+    let program = Program::find("xl").map_err(TwinFault::Xl)?;
+    let output = program.run(arguments, &mut output, XL_TIMEOUT_MS).map_err(TwinFault::Xl)?;
+    if output.succeeded() {
+        return Ok(());
+    }
+    Err(TwinFault::Refused(FixedText::format(format_args!("{}", output.last_line()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::config_name;
+
+    #[test]
+    fn names_are_found_as_xl_finds_them() {
+        assert_eq!(config_name(b"name='web'\nmemory=128\n"), Some("web"));
+        assert_eq!(config_name(b"# name='no'\n  name = \"web-1\" # here\n"), Some("web-1"));
+        assert_eq!(config_name(b"name='a'\nname='b'"), Some("b"));
+        assert_eq!(config_name(b"rename='a'\nname_x='b'\n"), None);
+        assert_eq!(config_name(b"name=web\n"), None);
+        assert_eq!(config_name(b"name=''\n"), None);
+        assert_eq!(config_name(b"name='web\n"), None);
+        assert_eq!(config_name(b"\xff\n"), None);
+    }
+}
