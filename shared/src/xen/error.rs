@@ -34,6 +34,7 @@ operations! {
     SoftReset = "XEN_DOMCTL_soft_reset",
     GetDomainInfo = "XEN_DOMCTL_getdomaininfo",
     GetVcpuInfo = "XEN_DOMCTL_getvcpuinfo",
+    GetPageFrameInfo = "XEN_DOMCTL_getpageframeinfo3",
     ShadowOp = "XEN_DOMCTL_shadow_op",
     MaxMem = "XEN_DOMCTL_max_mem",
     GetHvmContext = "XEN_DOMCTL_gethvmcontext",

@@ -77,7 +77,13 @@ impl GuestMemory {
             batch: Pages::anonymous(batch_size, read_write, MapFlags::PRIVATE).map_err(fail)?,
         };
         for batch_index in 0..page_count.div_ceil(BATCH_PAGE_COUNT) {
-            memory.map_batch(xen.privcmd(), batch_index).map_err(fail)?;
+            let first_gfn = (batch_index * BATCH_PAGE_COUNT) as u64;
+            let batch_count = (BATCH_PAGE_COUNT as u64).min(gfn_count - first_gfn);
+            // The space between memory and the special pages below 4 GiB is a million holes, and
+            // each would be a hypercall that fails.
+            if xen.is_any_populated(domid, first_gfn, batch_count)? {
+                memory.map_batch(xen.privcmd(), batch_index).map_err(fail)?;
+            }
         }
         Ok(memory)
     }
