@@ -172,6 +172,7 @@ impl Capture<'_> {
         let grants_hold = usize::try_from(frame_count) == Ok(self.grant_frames.len());
         if !grants_hold {
             self.grant_frames = ask_grant_frames(self.xen, self.domid)?;
+            self.map_xen_frames()?;
         }
         let info = self.check_domain()?;
         let memory_holds = info.page_count == self.page_count;

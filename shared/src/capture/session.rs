@@ -95,7 +95,7 @@ impl<'x> Capture<'x> {
         let mut traffic = XenstoreTraffic::default();
         let shutdown_watch_token =
             learn_watch_token(&target, xenstore_ring_gfn, store, &mut traffic, surroundings)?;
-        Ok(Self {
+        let mut capture = Self {
             xen,
             domid,
             vcpu_count: info.vcpu_count(),
@@ -121,7 +121,9 @@ impl<'x> Capture<'x> {
             context,
             state_bytes: [0; CHECKPOINT_STATE_SIZE_MAX],
             gate_epoch: 0,
-        })
+        };
+        capture.map_xen_frames()?;
+        Ok(capture)
     }
 
     /// Finds the structures anew, after [`CaptureError::StructuresMoved`].
@@ -277,6 +279,16 @@ impl<'x> Capture<'x> {
             let byte_count = bitmap_byte_count(gfn_count);
             if byte_count > self.bitmap.bytes().len() {
                 self.bitmap = self.xen.buffer(byte_count)?;
+            }
+        }
+        self.map_xen_frames()
+    }
+
+    /// Maps Xen's frames that the guest placed where it has no memory.
+    pub(super) fn map_xen_frames(&mut self) -> Result<(), CaptureError> {
+        for gfn in self.grant_frames.iter().chain([&self.shared_info_gfn]) {
+            if *gfn < self.memory.gfn_count() && !self.memory.is_present(*gfn) {
+                self.memory.remap(self.xen, &[*gfn])?;
             }
         }
         Ok(())
