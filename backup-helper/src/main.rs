@@ -1,14 +1,53 @@
-//! Keeps a running guest's twin ready on another host.
+//! Keeps the twin of a protected Xen guest: the program of the host that takes over.
 
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
-use pollux::platform::linux::program::{Arguments, ExitStatus};
+use pollux::options::{BACKUP_HELP, BackupRequest, parse_backup};
+use pollux::platform::linux::log::print;
+use pollux::platform::linux::program::{Arguments, ExitStatus, text_arguments};
+use pollux::platform::linux::status_file::print_status;
+use pollux::status::Role;
 
 pollux::linux_program!(main);
 
 fn main(arguments: Arguments) -> ExitStatus {
-    pollux::log!("{} argument(s)", arguments.iter().count());
+    let words = match text_arguments(arguments) {
+        Ok(words) => words,
+        Err(place) => {
+            pollux::log!("argument {place} is not UTF-8 text: see --help");
+            return ExitStatus::Usage;
+        }
+    };
+    match parse_backup(words) {
+        Ok(BackupRequest::Help) => print(format_args!("{BACKUP_HELP}")),
+        Ok(BackupRequest::Version) => {
+            print(format_args!("backup-helper {}\n", env!("CARGO_PKG_VERSION")))
+        }
+        Ok(BackupRequest::Status(options)) => {
+            let shown = print_status(options.state_directory, options.domain, Role::Backup);
+            return ended(shown);
+        }
+        Ok(BackupRequest::StandBy(_)) => {
+            pollux::log!("this build has no stand-by yet");
+            return ExitStatus::Failed;
+        }
+        Err(error) => {
+            pollux::log!("{error}");
+            return ExitStatus::Usage;
+        }
+    }
     ExitStatus::Done
+}
+
+/// A failure is one line on stderr.
+fn ended<E: core::fmt::Display>(result: Result<(), E>) -> ExitStatus {
+    match result {
+        Ok(()) => ExitStatus::Done,
+        Err(error) => {
+            pollux::log!("{error}");
+            ExitStatus::Failed
+        }
+    }
 }

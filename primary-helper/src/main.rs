@@ -1,14 +1,53 @@
-//! Keeps a running guest's twin ready on another host.
+//! Protects a running Xen guest: the program of the host where it runs.
 
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
-use pollux::platform::linux::program::{Arguments, ExitStatus};
+use pollux::options::{PRIMARY_HELP, PrimaryRequest, parse_primary};
+use pollux::platform::linux::log::print;
+use pollux::platform::linux::program::{Arguments, ExitStatus, text_arguments};
+use pollux::platform::linux::status_file::print_status;
+use pollux::status::Role;
 
 pollux::linux_program!(main);
 
 fn main(arguments: Arguments) -> ExitStatus {
-    pollux::log!("{} argument(s)", arguments.iter().count());
+    let words = match text_arguments(arguments) {
+        Ok(words) => words,
+        Err(place) => {
+            pollux::log!("argument {place} is not UTF-8 text: see --help");
+            return ExitStatus::Usage;
+        }
+    };
+    match parse_primary(words) {
+        Ok(PrimaryRequest::Help) => print(format_args!("{PRIMARY_HELP}")),
+        Ok(PrimaryRequest::Version) => {
+            print(format_args!("primary-helper {}\n", env!("CARGO_PKG_VERSION")))
+        }
+        Ok(PrimaryRequest::Status(options)) => {
+            let shown = print_status(options.state_directory, options.domain, Role::Primary);
+            return ended(shown);
+        }
+        Ok(PrimaryRequest::Protect(_)) => {
+            pollux::log!("this build has no protect yet");
+            return ExitStatus::Failed;
+        }
+        Err(error) => {
+            pollux::log!("{error}");
+            return ExitStatus::Usage;
+        }
+    }
     ExitStatus::Done
+}
+
+/// A failure is one line on stderr.
+fn ended<E: core::fmt::Display>(result: Result<(), E>) -> ExitStatus {
+    match result {
+        Ok(()) => ExitStatus::Done,
+        Err(error) => {
+            pollux::log!("{error}");
+            ExitStatus::Failed
+        }
+    }
 }

@@ -20,6 +20,7 @@ pub mod platform;
 pub mod primary;
 pub mod revive;
 pub mod ring;
+pub mod status;
 pub mod text;
 pub mod wire;
 pub mod xen;

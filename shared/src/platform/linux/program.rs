@@ -41,6 +41,18 @@ impl Arguments {
     }
 }
 
+/// Arguments as text, without the program's own name.
+///
+/// # Errors
+/// The place of the first argument that is not UTF-8, counted from 1.
+pub fn text_arguments(arguments: Arguments) -> Result<impl Iterator<Item = &'static str>, usize> {
+    let texts = || arguments.iter().skip(1).map(core::str::from_utf8);
+    match texts().position(|text| text.is_err()) {
+        Some(index) => Err(index + 1),
+        None => Ok(texts().map_while(Result::ok)),
+    }
+}
+
 static ENVIRONMENT: AtomicPtr<*const c_char> = AtomicPtr::new(ptr::null_mut());
 
 /// The environment as `execve` wants it: zero-terminated strings, then a null pointer. Null if

@@ -1,0 +1,292 @@
+//! Status records on disk: one slot per protected domain, overwritten in place.
+//!
+//! The open file also carries the lock that keeps a second helper away from the same domain. That a
+//! record cannot be written, since the disk is full or gone, is said once; protection goes on.
+
+use super::errno::ErrnoText;
+use super::file::{FileError, create_directory, read_small, write_all_at};
+use super::{clock, process};
+use crate::status::{
+    RECORD_SIZE, RecordError, Role, StatusRecord, StatusReport, decode_record, encode_record,
+};
+use crate::text::FixedText;
+use core::fmt;
+use core::mem::MaybeUninit;
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+
+/// Bytes of a record's path.
+type RecordPath = FixedText<200>;
+
+const fn ending(role: Role) -> &'static str {
+    match role {
+        Role::Primary => ".primary",
+        Role::Backup => ".backup",
+    }
+}
+
+/// Another helper drives this domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlreadyDriven {
+    /// Its record's path, or the beginning of it.
+    pub path: FixedText<96>,
+}
+
+impl fmt::Display for AlreadyDriven {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "another helper is at work here and holds {}: end it first, or give another --state-dir",
+            self.path
+        )
+    }
+}
+
+impl core::error::Error for AlreadyDriven {}
+
+/// Where a helper writes its record. Removed when it ends as asked; a killed helper's stays.
+#[derive(Debug)]
+pub struct StatusFile {
+    path: RecordPath,
+    file: Option<OwnedFd>,
+    has_warned: bool,
+}
+
+impl StatusFile {
+    /// Makes the record `<directory>/<name>.primary` or `.backup`, and keeps other helpers from it
+    /// until this one ends. A record that cannot be made is said in one line, and is no failure.
+    ///
+    /// A `/` in the name becomes `_`.
+    ///
+    /// # Errors
+    /// If another helper holds the record.
+    pub fn create(directory: &str, name: &str, role: Role) -> Result<Self, AlreadyDriven> {
+        let mut path = RecordPath::format(format_args!("{directory}/"));
+        for part in name.split('/').enumerate() {
+            let separator = if part.0 == 0 { "" } else { "_" };
+            let _ = fmt::Write::write_fmt(&mut path, format_args!("{separator}{}", part.1));
+        }
+        let _ = fmt::Write::write_str(&mut path, ending(role));
+        let mut status = Self { path, file: None, has_warned: false };
+        match create_directory(directory).map_err(|error| error.errno).and_then(|()| status.claim())
+        {
+            Ok(()) => Ok(status),
+            Err(Errno::AGAIN) => Err(AlreadyDriven { path: FixedText::new(status.path.as_str()) }),
+            Err(errno) => {
+                status.warn(errno);
+                Ok(status)
+            }
+        }
+    }
+
+    /// Overwrites the record; the time is filled in. What fails is said once, until it works again.
+    pub fn write(&mut self, record: &StatusRecord) {
+        let record = StatusRecord { written_us: clock::monotonic_us(), ..*record };
+        let Some(file) = self.file.as_ref() else { return };
+        match write_all_at(file, self.path.as_str(), 0, &encode_record(&record)) {
+            Ok(()) if self.has_warned => {
+                self.has_warned = false;
+                crate::log!("the status record {} can be written again", self.path);
+            }
+            Ok(()) => {}
+            Err(error) => self.warn(error.errno),
+        }
+    }
+
+    /// Removes the record: the helper ends as asked.
+    pub fn remove(self) {
+        if self.file.is_some() {
+            // If it cannot be removed, `status` says that its process is gone.
+            let _ = super::file::remove(self.path.as_str());
+        }
+    }
+
+    fn claim(&mut self) -> Result<(), Errno> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::open(self.path.as_str(), flags, Mode::from_raw_mode(0o644))?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn warn(&mut self, errno: Errno) {
+        if !core::mem::replace(&mut self.has_warned, true) {
+            crate::log!(
+                "the status record {} cannot be written: {}; protection goes on without it",
+                self.path,
+                ErrnoText(errno)
+            );
+        }
+    }
+}
+
+/// Why no status can be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusError {
+    /// No helper of this role has left a record.
+    NoRecord {
+        /// The state directory.
+        directory: FixedText<96>,
+    },
+    /// The record could not be read.
+    File(FileError),
+    /// It is not one.
+    Record {
+        /// Its file.
+        name: FixedText<96>,
+        /// What is wrong.
+        error: RecordError,
+    },
+}
+
+impl fmt::Display for StatusError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRecord { directory } => {
+                write!(formatter, "no helper is at work here: {directory} has no record of one")
+            }
+            Self::File(error) => error.fmt(formatter),
+            Self::Record { name, error } => write!(formatter, "{name}: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for StatusError {}
+
+/// Prints the records of a role, or the one of `domain`, to stdout; an empty line between two.
+///
+/// # Errors
+/// If there is none, or one cannot be read.
+pub fn print_status(directory: &str, domain: Option<&str>, role: Role) -> Result<(), StatusError> {
+    let mut count = 0;
+    for_each_record(directory, domain, role, |record| {
+        let is_running = process::is_running(record.pid);
+        let report = StatusReport { record, now_us: clock::monotonic_us(), is_running };
+        let separator = if count == 0 { "" } else { "\n" };
+        super::log::print(format_args!("{separator}{report}"));
+        count += 1;
+    })?;
+    if count == 0 {
+        return Err(StatusError::NoRecord { directory: FixedText::new(directory) });
+    }
+    Ok(())
+}
+
+fn for_each_record(
+    directory: &str,
+    domain: Option<&str>,
+    role: Role,
+    mut show: impl FnMut(&StatusRecord),
+) -> Result<(), StatusError> {
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(folder) = rustix::fs::open(directory, flags, Mode::empty()) else {
+        return Ok(());
+    };
+    let mut entries = RawDir::new(folder, &mut buffer);
+    while let Some(Ok(entry)) = entries.next() {
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        if !name.ends_with(ending(role)) {
+            continue;
+        }
+        let path = RecordPath::format(format_args!("{directory}/{name}"));
+        let mut slot = [0; RECORD_SIZE];
+        let bytes = read_small(path.as_str(), &mut slot).map_err(StatusError::File)?;
+        // A helper that has just begun has not written yet.
+        if bytes.is_empty() {
+            continue;
+        }
+        let record = decode_record(bytes)
+            .map_err(|error| StatusError::Record { name: FixedText::new(name), error })?;
+        if domain.is_none_or(|domain| is_of(&record, domain)) {
+            show(&record);
+        }
+    }
+    Ok(())
+}
+
+/// A domain is meant by its name or by its number.
+fn is_of(record: &StatusRecord, domain: &str) -> bool {
+    record.domain.as_str() == domain || domain.parse() == Ok(record.domid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Role, StatusError, StatusFile, for_each_record, print_status};
+    use crate::status::{State, StatusRecord};
+    use crate::text::FixedText;
+
+    fn scratch(name: &str) -> String {
+        let path = std::env::temp_dir().join(format!("pollux-{}-{name}", std::process::id()));
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn domains(directory: &str, domain: Option<&str>, role: Role) -> Vec<(String, u64)> {
+        let mut found = Vec::new();
+        for_each_record(directory, domain, role, |record| {
+            found.push((record.domain.as_str().to_owned(), record.epoch));
+        })
+        .unwrap();
+        found.sort();
+        found
+    }
+
+    fn record(name: &str, epoch: u64) -> StatusRecord {
+        let domain = FixedText::new(name);
+        StatusRecord { domain, epoch, ..StatusRecord::new(Role::Primary, State::Protected, 1) }
+    }
+
+    #[test]
+    fn records_are_written_over_found_and_removed() {
+        let directory = scratch("records");
+        let mut web = StatusFile::create(&directory, "web", Role::Primary).unwrap();
+        let mut odd = StatusFile::create(&directory, "../odd", Role::Primary).unwrap();
+        assert!(domains(&directory, None, Role::Primary).is_empty());
+        for epoch in 1..=3 {
+            web.write(&record("web", epoch));
+            odd.write(&record("../odd", epoch));
+        }
+        let both = [("../odd".to_owned(), 3), ("web".to_owned(), 3)];
+        assert_eq!(domains(&directory, None, Role::Primary), both);
+        assert_eq!(domains(&directory, Some("web"), Role::Primary), both[1..]);
+        assert_eq!(domains(&directory, Some("db"), Role::Primary), []);
+        assert_eq!(domains(&directory, None, Role::Backup), []);
+        let error = print_status(&directory, Some("db"), Role::Primary).unwrap_err();
+        assert!(matches!(error, StatusError::NoRecord { .. }));
+        web.remove();
+        odd.remove();
+        assert!(domains(&directory, None, Role::Primary).is_empty());
+        std::fs::remove_dir(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_second_helper_is_kept_away_until_the_first_ends() {
+        let directory = scratch("lock");
+        let first = StatusFile::create(&directory, "web", Role::Primary).unwrap();
+        let error = StatusFile::create(&directory, "web", Role::Primary).unwrap_err();
+        assert!(error.to_string().contains("/web.primary: end it first"), "{error}");
+        StatusFile::create(&directory, "web", Role::Backup).unwrap().remove();
+        drop(first);
+        StatusFile::create(&directory, "web", Role::Primary).unwrap().remove();
+        std::fs::remove_dir(&directory).unwrap();
+    }
+
+    #[test]
+    fn without_a_place_for_the_record_work_goes_on() {
+        let mut nowhere = StatusFile::create("/proc/none", "web", Role::Primary).unwrap();
+        nowhere.write(&record("web", 1));
+        nowhere.remove();
+        assert!(domains("/proc/none", None, Role::Primary).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_record_is_told() {
+        let directory = scratch("foreign");
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(format!("{directory}/web.backup"), "hello").unwrap();
+        let error = print_status(&directory, None, Role::Backup).unwrap_err();
+        assert_eq!(error.to_string(), "web.backup: not a status record of this version");
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}
