@@ -70,9 +70,12 @@ class Helper:
         text = self.host.run(f"cat {self.log_path}.status 2>/dev/null", check=False).stdout.strip()
         return int(text) if text else None
 
-    def status(self, timeout: float = 3.0) -> dict[str, str]:
-        """What `status` prints, as names and values; empty when there is nothing to say."""
-        result = self.host.run(f"{self.program} status --state-dir {STATE_FOLDER}", timeout, check=False)
+    def status(self, timeout: float = 10.0) -> dict[str, str]:
+        """What `status` prints, as names and values; empty when there is nothing to say, or a host too busy."""
+        try:
+            result = self.host.run(f"{self.program} status --state-dir {STATE_FOLDER}", timeout, check=False)
+        except (LabError, OSError):
+            return {}
         return parse_status(result.stdout) if result.status == 0 else {}
 
     def log(self, lines: int = 12) -> str:
@@ -140,7 +143,7 @@ class Pair:
         """Starts the primary's helper."""
         self.primary.start(self.options.protect_command(self.primary.host))
 
-    def wait_protected(self, timeout: float = 60.0, epochs: int = 20) -> dict[str, str]:
+    def wait_protected(self, timeout: float = 120.0, epochs: int = 20) -> dict[str, str]:
         """Waits until the backup has acknowledged some epochs; a helper that ends is an error at once."""
         deadline = time.monotonic() + timeout
         while True:
@@ -189,7 +192,4 @@ class StatusPoller:
     def _poll(self) -> None:
         while not self._stop.wait(self._interval):
             for helper, name in ((self._pair.primary, "primary"), (self._pair.backup, "backup")):
-                try:
-                    setattr(self, name, helper.status() if helper.host.running else {})
-                except (OSError, LabError):
-                    setattr(self, name, {})
+                setattr(self, name, helper.status() if helper.host.running else {})
