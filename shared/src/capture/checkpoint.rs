@@ -40,6 +40,8 @@ pub struct CheckpointReport {
     pub dirty_page_count: u64,
     /// Pages sent because log-dirty does not see them.
     pub shared_page_count: u64,
+    /// Dirty pages that had to be mapped in the pause: memory that is new to the guest.
+    pub remapped_page_count: u64,
     /// Entries of the whole epoch.
     pub entry_count: u64,
 }
@@ -111,7 +113,7 @@ impl Capture<'_> {
         report.shared_page_count += self.push_shared_pages(output, surroundings)?;
         let gfn_count = self.memory.gfn_count();
         self.xen.log_dirty_clean(self.domid, &mut self.bitmap, gfn_count)?;
-        report.dirty_page_count += self.push_dirty_pages(output, surroundings)?;
+        self.push_dirty_pages(output, surroundings, report)?;
         let context = self.context.ask(self.xen, self.domid)?;
         output.push_parts(EntryKind::HvmContext, context, surroundings)?;
         let context_size = context.len();
@@ -145,20 +147,21 @@ impl Capture<'_> {
         &mut self,
         output: &mut EpochOutput<'_>,
         surroundings: &mut impl Surroundings,
-    ) -> Result<u64, CaptureError> {
+        report: &mut CheckpointReport,
+    ) -> Result<(), CaptureError> {
         self.shared_pages.correct(self.bitmap.words_mut());
-        let mut page_count = 0;
         for gfn in scan::set_gfns(self.bitmap.words()) {
             if gfn < self.memory.gfn_count() && !self.memory.is_present(gfn) {
                 // Memory that the guest has only since a moment ago, or that it gave back.
                 self.memory.remap(self.xen, &[gfn])?;
+                report.remapped_page_count += 1;
             }
             if let Some(page) = self.memory.page(gfn) {
                 output.push_page(gfn, page, surroundings)?;
-                page_count += 1;
+                report.dirty_page_count += 1;
             }
         }
-        Ok(page_count)
+        Ok(())
     }
 
     /// Asks for what changes seldom; true when all is as it was known before the pause.

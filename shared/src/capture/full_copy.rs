@@ -5,6 +5,7 @@
 //! counts. The pages belong to the session's first epoch, which the first checkpoint ends.
 
 use super::error::CaptureError;
+use super::logging;
 use super::output::EpochOutput;
 use super::scan;
 use super::session::Capture;
@@ -33,7 +34,7 @@ impl Capture<'_> {
         self.check_domain()?;
         self.stop_logging()?;
         self.renew_memory()?;
-        self.xen.log_dirty_enable(self.domid)?;
+        logging::begin(self.xen, self.domid)?;
         self.is_logging = true;
         self.shared_pages.forget();
         self.gate_epoch = 0;

@@ -19,6 +19,8 @@ mod inquiry;
 #[cfg(target_os = "linux")]
 mod locate;
 #[cfg(target_os = "linux")]
+mod logging;
+#[cfg(target_os = "linux")]
 mod memory;
 #[cfg(target_os = "linux")]
 mod output;

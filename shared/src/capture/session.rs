@@ -13,6 +13,7 @@ use super::discovery::evidence::PortTable;
 use super::error::{CaptureError, ShutdownReason};
 use super::inquiry::{ContextBuffer, GrantFrames, HvmParams, ask_grant_frames, ask_hvm_params};
 use super::locate::{Target, UpcallVectors, find_thread, learn_watch_token, locate};
+use super::logging;
 use super::memory::pages_of;
 use super::page::GuestPages as _;
 use super::preconditions::{self, Refusal};
@@ -315,7 +316,7 @@ impl<'x> Capture<'x> {
     /// Errors of Xen.
     pub fn stop_logging(&mut self) -> Result<(), CaptureError> {
         if core::mem::take(&mut self.is_logging) {
-            self.xen.log_dirty_off(self.domid)?;
+            logging::end(self.xen, self.domid)?;
         }
         Ok(())
     }
