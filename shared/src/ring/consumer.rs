@@ -144,6 +144,12 @@ impl Consumer {
         self.tail = index;
     }
 
+    /// The released index, for tests of what a damaged half does.
+    #[cfg(test)]
+    pub(crate) fn tail(&self) -> &core::sync::atomic::AtomicU64 {
+        self.view.tail()
+    }
+
     fn slot(&self, index: u64) -> u64 {
         let here = self.tail <= index && index < self.head;
         assert!(here, "entry {index} is not in {}..{}", self.tail, self.head);

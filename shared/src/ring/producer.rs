@@ -145,6 +145,12 @@ impl Producer {
         (self.published, self.next) = (index, index);
     }
 
+    /// The published index, for tests of what a damaged half does.
+    #[cfg(test)]
+    pub(crate) fn head(&self) -> &core::sync::atomic::AtomicU64 {
+        self.view.head()
+    }
+
     fn slot(&self, index: u64) -> u64 {
         let free = self.published <= index && index < self.tail + self.capacity;
         assert!(free, "entry {index} is not free: {} published", self.published);
