@@ -22,7 +22,7 @@ use support::world::{BACKUP, PRIMARY, options};
 /// A stuck test ends after this; nothing else depends on the time.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Longer than a busy machine lets a thread wait.
-const TIMEOUT_MS: u32 = 20_000;
+const TIMEOUT_MS: u32 = 10_000;
 
 /// The machine that the test runs on.
 struct TestHost {

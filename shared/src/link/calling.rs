@@ -12,7 +12,7 @@ const FALLBACK_SIZES: [usize; 3] = [1500, 1280, FRAME_SIZE_MIN];
 /// Sizes that are tried in turn.
 const SIZE_COUNT: usize = FALLBACK_SIZES.len() + 1;
 /// Chances of each size before a smaller one is taken.
-const ROUNDS: u64 = 5;
+const ROUNDS: u32 = 5;
 /// Time between Hellos while the backup answers.
 const FAST_INTERVAL_US: u64 = 4_000;
 /// And while it does not.
@@ -26,7 +26,8 @@ pub struct Offer {
     pub frame_size: usize,
     pub peer_mtu: usize,
     pub peer_timeout_ms: u32,
-    since_us: u64,
+    /// How often the smallest size came back. It is the last one of each round.
+    rounds: u32,
 }
 
 /// What a reply means.
@@ -71,7 +72,7 @@ impl Calling {
     }
 
     /// Takes a reply in, which came as an Ethernet payload of `size` bytes.
-    pub fn hear(&mut self, reply: &HelloReply, size: usize, now_us: u64) -> Heard {
+    pub fn hear(&mut self, reply: &HelloReply, size: usize) -> Heard {
         if reply.primary_nonce != self.nonce {
             return Heard::Stale;
         }
@@ -86,23 +87,21 @@ impl Calling {
             frame_size: passed,
             peer_mtu: usize::from(reply.mtu).max(FRAME_SIZE_MIN),
             peer_timeout_ms: reply.timeout_ms,
-            since_us: now_us,
+            rounds: u32::from(passed <= FRAME_SIZE_MIN),
         };
         if let Some(before) = self.offer.filter(|it| it.backup_nonce == reply.backup_nonce) {
             offer.frame_size = offer.frame_size.max(before.frame_size);
-            offer.since_us = before.since_us;
+            offer.rounds = offer.rounds.saturating_add(before.rounds);
         }
         self.offer = Some(offer);
         Heard::Fits
     }
 
-    /// The offer, once it is good enough or has been for long enough.
-    pub fn decided(&self, now_us: u64) -> Option<Offer> {
-        let settle_us = ROUNDS * SIZE_COUNT as u64 * FAST_INTERVAL_US;
+    /// The offer, once it is as good as it can be, or nothing better is to be expected.
+    pub fn decided(&self) -> Option<Offer> {
         self.offer.filter(|offer| {
             let passes = offer.frame_size >= FRAME_SIZE_MIN;
-            let settled = now_us.saturating_sub(offer.since_us) >= settle_us;
-            passes && (offer.frame_size >= self.largest() || settled)
+            passes && (offer.frame_size >= self.largest() || offer.rounds >= ROUNDS)
         })
     }
 
@@ -131,13 +130,13 @@ mod tests {
     fn call(own_mtu: usize, peer_mtu: u16, path: usize) -> Option<usize> {
         let mut calling = Calling::new([7; 32], own_mtu, 0);
         for now_us in (0..1_000_000).step_by(1000) {
-            if let Some(offer) = calling.decided(now_us) {
+            if let Some(offer) = calling.decided() {
                 return Some(offer.frame_size);
             }
             if let Some(size) = calling.take_due(now_us).filter(|&size| size <= path) {
                 assert!(size <= own_mtu);
                 if size <= usize::from(peer_mtu) {
-                    assert_eq!(calling.hear(&reply(1, peer_mtu, size), size, now_us), Heard::Fits);
+                    assert_eq!(calling.hear(&reply(1, peer_mtu, size), size), Heard::Fits);
                 }
             }
         }
@@ -159,11 +158,11 @@ mod tests {
     #[test]
     fn a_backup_that_started_anew_is_asked_anew() {
         let mut calling = Calling::new([7; 32], 9000, 0);
-        calling.hear(&reply(1, 9000, 1500), 1500, 0);
-        calling.hear(&reply(2, 9000, 576), 576, 1);
+        calling.hear(&reply(1, 9000, 1500), 1500);
+        calling.hear(&reply(2, 9000, 576), 576);
         let offer = calling.offer.unwrap();
         assert_eq!((offer.frame_size, offer.backup_nonce), (576, [2; 32]));
         let stale = HelloReply { primary_nonce: [8; 32], ..reply(3, 9000, 9000) };
-        assert_eq!(calling.hear(&stale, 9000, 2), Heard::Stale);
+        assert_eq!(calling.hear(&stale, 9000), Heard::Stale);
     }
 }

@@ -39,8 +39,13 @@ impl BackupLink {
             backup_nonce,
         };
         let fits = frame.body.len() >= HelloReply::SIZE && size <= self.endpoint.options.mtu;
-        self.reply = fits.then_some((reply, size));
-        if fits { Ok(()) } else { Err(Malformed) }
+        if !fits {
+            return Err(Malformed);
+        }
+        if self.replies.push_back((reply, size)).is_err() {
+            self.counters.frames_unexpected += 1;
+        }
+        Ok(())
     }
 
     pub(super) fn handle_confirm(

@@ -4,6 +4,8 @@ mod incoming;
 mod outgoing;
 mod sessions;
 
+use heapless::Deque;
+
 use super::acknowledging::Acknowledging;
 use super::assembly::Assembly;
 use super::channel::Channel;
@@ -13,6 +15,9 @@ use super::leaving::{Leaving, Then};
 use super::process::{Ending, LinkProcess};
 use crate::ring::{GoodbyeReason, LinkCounters, Producer};
 use crate::wire::{FrameType, HelloReply, Malformed, Nonce};
+
+/// Hellos that wait for their answer; more are dropped, the primary repeats itself.
+const REPLY_COUNT_MAX: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
 enum State {
@@ -37,8 +42,9 @@ pub struct BackupLink {
     assembly: Assembly,
     acknowledging: Acknowledging,
     session_number: u64,
-    /// The answer to the last Hello, and its Ethernet payload in bytes.
-    reply: Option<(HelloReply, usize)>,
+    /// The answers to the last Hellos, and their Ethernet payloads in bytes. There is room for one
+    /// Hello of each size: answering only the last one would hide which sizes pass.
+    replies: Deque<(HelloReply, usize), REPLY_COUNT_MAX>,
     farewell_due: bool,
     refuse_due: bool,
     counters: LinkCounters,
@@ -59,7 +65,7 @@ impl BackupLink {
             assembly: Assembly::new(),
             acknowledging: Acknowledging::new(now_us),
             session_number: 0,
-            reply: None,
+            replies: Deque::new(),
             farewell_due: false,
             refuse_due: false,
             counters: LinkCounters::default(),

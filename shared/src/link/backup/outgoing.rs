@@ -21,7 +21,7 @@ impl BackupLink {
     }
 
     pub(super) fn transmit_reply(&mut self, out: &mut [u8]) -> Option<usize> {
-        let (reply, size) = self.reply.take()?;
+        let (reply, size) = self.replies.pop_front()?;
         let emit = |body: &mut [u8]| reply.emit(body);
         Some(self.endpoint.emit_handshake(FrameType::HelloReply, size, out, emit))
     }

@@ -41,7 +41,8 @@ impl BackupLink {
         self.channel = Some(Channel::new(Side::Backup, keys, frame_size, timeouts_ms, now_us));
         self.assembly.reset();
         self.acknowledging = Acknowledging::new(now_us);
-        (self.reply, self.farewell_due, self.refuse_due) = (None, false, false);
+        self.replies.clear();
+        (self.farewell_due, self.refuse_due) = (false, false);
         self.session_number += 1;
         self.counters.sessions += 1;
         self.counters.frame_size = frame_size as u64;

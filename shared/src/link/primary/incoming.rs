@@ -7,13 +7,13 @@ use crate::ring::{Consumer, Phase, RefusalText};
 use crate::wire::{Ack, Frame, FrameType, Goodbye, HelloReply, Malformed, OVERHEAD_SIZE, Refuse};
 
 impl PrimaryLink {
-    pub(super) fn handle_reply(&mut self, now_us: u64, frame: &Frame<'_>) -> Result<(), Malformed> {
+    pub(super) fn handle_reply(&mut self, frame: &Frame<'_>) -> Result<(), Malformed> {
         let reply = HelloReply::parse(frame.body)?;
         let State::Calling(calling) = &mut self.state else {
             self.counters.frames_unexpected += 1;
             return Ok(());
         };
-        match calling.hear(&reply, frame.body.len() + OVERHEAD_SIZE, now_us) {
+        match calling.hear(&reply, frame.body.len() + OVERHEAD_SIZE) {
             Heard::Fits => {}
             Heard::Stale => self.counters.frames_unexpected += 1,
             Heard::Version(peer) => self.events.report_once(LinkEvent::Version { peer }),

@@ -92,7 +92,7 @@ impl LinkProcess for PrimaryLink {
         let handled = match self.endpoint.parse(bytes) {
             Ok(frame) if frame.header.frame_type == FrameType::HelloReply => {
                 if self.endpoint.is_signed(&frame) {
-                    self.handle_reply(now_us, &frame)
+                    self.handle_reply(&frame)
                 } else {
                     self.counters.frames_unauthentic += 1;
                     Ok(())
@@ -118,7 +118,7 @@ impl LinkProcess for PrimaryLink {
             State::Leaving(_) => {}
             State::Waiting => self.call_when_free(now_us, ring),
             State::Calling(calling) => {
-                if let Some(offer) = calling.decided(now_us) {
+                if let Some(offer) = calling.decided() {
                     self.confirm(now_us, &calling, offer);
                 }
             }
