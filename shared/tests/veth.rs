@@ -156,6 +156,8 @@ fn protect(mtu: usize, epochs: u64, faults: RelayFaults) -> Option<Outcome> {
     drive(&mut capture, &mut commit, |_, commit| !commit.losses.is_empty());
     assert_eq!(commit.losses[0].0, Some(GoodbyeReason::DomainShutDown));
     assert!(commit.losses[0].1 >= epochs && commit.epochs >= epochs);
+    // The backup answers goodbyes as long as it runs.
+    drive(&mut capture, &mut commit, |_, _| link.ship.is_finished());
     commit.ring.control().set_stop(GoodbyeReason::Ended);
     let outcome = link.finish();
     assert_eq!(outcome.endings, [Ending::Asked; 2]);
