@@ -4,6 +4,7 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
+use pollux::backup::stand_by;
 use pollux::options::{BACKUP_HELP, BackupRequest, parse_backup};
 use pollux::platform::linux::log::print;
 use pollux::platform::linux::program::{Arguments, ExitStatus, text_arguments};
@@ -29,10 +30,7 @@ fn main(arguments: Arguments) -> ExitStatus {
             let shown = print_status(options.state_directory, options.domain, Role::Backup);
             return ended(shown);
         }
-        Ok(BackupRequest::StandBy(_)) => {
-            pollux::log!("this build has no stand-by yet");
-            return ExitStatus::Failed;
-        }
+        Ok(BackupRequest::StandBy(options)) => return ended(stand_by(&options)),
         Err(error) => {
             pollux::log!("{error}");
             return ExitStatus::Usage;

@@ -8,6 +8,7 @@ use pollux::options::{PRIMARY_HELP, PrimaryRequest, parse_primary};
 use pollux::platform::linux::log::print;
 use pollux::platform::linux::program::{Arguments, ExitStatus, text_arguments};
 use pollux::platform::linux::status_file::print_status;
+use pollux::primary::protect;
 use pollux::status::Role;
 
 pollux::linux_program!(main);
@@ -29,10 +30,7 @@ fn main(arguments: Arguments) -> ExitStatus {
             let shown = print_status(options.state_directory, options.domain, Role::Primary);
             return ended(shown);
         }
-        Ok(PrimaryRequest::Protect(_)) => {
-            pollux::log!("this build has no protect yet");
-            return ExitStatus::Failed;
-        }
+        Ok(PrimaryRequest::Protect(options)) => return ended(protect(&options)),
         Err(error) => {
             pollux::log!("{error}");
             return ExitStatus::Usage;

@@ -71,7 +71,7 @@ class Host:
             f"{shape.dom0_memory_mb}M dom0_max_vcpus={shape.dom0_vcpus} dom0_vcpus_pin"
         )
         dom0_line = (
-            f"console=hvc0 quiet lab.host={plan.letter} lab.mgmt={plan.management_address} "
+            f"console=hvc0 quiet clocksource=xen lab.host={plan.letter} lab.mgmt={plan.management_address} "
             f"lab.lan={plan.lan_address} lab.repl={plan.replication_address} lab.mtu={REPLICATION_MTU}"
         )
         command = [

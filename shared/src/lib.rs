@@ -9,12 +9,14 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
+pub mod backup;
 pub mod capture;
 pub mod codec;
 pub mod commit;
 pub mod gate;
 pub mod limits;
 pub mod link;
+pub mod link_half;
 pub mod options;
 pub mod platform;
 pub mod primary;

@@ -131,3 +131,6 @@ pub const FULL_COPY_REST_COUNT_MAX: u64 = 1024;
 /// Pauses in one checkpoint: a pause is repeated when the guest changed its ports, grant frames or
 /// memory around it, which it does seldom and not for long.
 pub const CHECKPOINT_PAUSE_COUNT_MAX: u32 = 8;
+
+/// Bytes of an encoded domain description: its name and six numbers of at most 10 bytes.
+pub const DESCRIPTION_SIZE_MAX: usize = DOMAIN_NAME_SIZE_MAX + 64;

@@ -115,7 +115,7 @@ enum Stage {
 /// The backup's half that holds the twin.
 #[derive(Debug)]
 pub struct Commit<'a> {
-    xen: &'static Xen,
+    xen: &'a Xen,
     store: Store,
     ring: Consumer,
     options: CommitOptions<'a>,
@@ -123,18 +123,13 @@ pub struct Commit<'a> {
     session: u64,
     intake: Intake,
     staging: Option<Staging>,
-    twin: Option<Twin>,
+    twin: Option<Twin<'a>>,
 }
 
 impl<'a> Commit<'a> {
     /// Stands by at this ring.
     #[must_use]
-    pub fn new(
-        xen: &'static Xen,
-        store: Store,
-        ring: Consumer,
-        options: CommitOptions<'a>,
-    ) -> Self {
+    pub fn new(xen: &'a Xen, store: Store, ring: Consumer, options: CommitOptions<'a>) -> Self {
         Self {
             xen,
             store,

@@ -124,24 +124,24 @@ pub enum TwinConfig<'a> {
 
 /// A paused domain whose memory is the guest's.
 #[derive(Debug)]
-pub struct Twin {
+pub struct Twin<'a> {
     /// Its number.
     pub domid: Domid,
     /// What the toolstack fixed.
     pub places: TwinPlaces,
     /// Its memory.
     pub memory: GuestMemory,
-    xen: &'static Xen,
+    xen: &'a Xen,
 }
 
-impl Twin {
+impl<'a> Twin<'a> {
     /// Builds the twin of the described domain, and maps its memory. Takes seconds. What was built
     /// is destroyed again if it does not fit.
     ///
     /// # Errors
     /// [`TwinFault`] in one line for the operators of both hosts.
     pub fn create(
-        xen: &'static Xen,
+        xen: &'a Xen,
         store: &mut Store,
         description: &DomainDescription,
         config: TwinConfig<'_>,
@@ -173,7 +173,7 @@ impl Twin {
 
     /// Maps a paused domain that fits the description.
     fn adopt(
-        xen: &'static Xen,
+        xen: &'a Xen,
         domid: Domid,
         description: &DomainDescription,
     ) -> Result<Self, TwinFault> {
@@ -204,7 +204,7 @@ impl Twin {
     }
 }
 
-impl TwinMemory for Twin {
+impl TwinMemory for Twin<'_> {
     fn provide_page(&mut self, gfn: u64) -> Result<(), NoMemoryAt> {
         if gfn >= self.memory.gfn_count() {
             return Err(NoMemoryAt(gfn));

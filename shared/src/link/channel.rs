@@ -1,6 +1,6 @@
 //! An established session's keys, packet numbers and times, the same at both ends.
 
-use crate::ring::LinkCounters;
+use crate::ring::{LinkCounters, Phase};
 use crate::wire::{Frame, ReplayWindow, Sealer, SessionKeys, TAG_SIZE};
 
 /// Packets of which the time of sending is remembered, for measuring the round trip.
@@ -117,8 +117,9 @@ impl Channel {
         true
     }
 
-    pub fn is_silent(&self, now_us: u64) -> bool {
-        now_us.saturating_sub(self.last_heard_us) > self.timeout_us
+    /// Whether nothing came for so long that the peer is lost.
+    pub fn is_silent(&self, now_us: u64, phase: Phase) -> bool {
+        now_us.saturating_sub(self.last_heard_us) > self.timeout_us * patience(phase)
     }
 
     /// Whether a heartbeat is to be sent now. Other frames do not stand in for it: they may be too
@@ -134,4 +135,14 @@ impl Channel {
 
 fn place(packet_number: u64) -> usize {
     usize::try_from(packet_number % SENT_COUNT as u64).expect("smaller than the table")
+}
+
+/// How many timeouts of silence are borne. Until the first epoch is complete nothing hangs on the
+/// peer's life, and both hosts are busy with work that takes a small dom0 seconds: building the
+/// twin, mapping its memory.
+pub const fn patience(phase: Phase) -> u64 {
+    match phase {
+        Phase::Protected => 1,
+        Phase::Idle | Phase::CreatingTwin | Phase::Receiving | Phase::Refused => 20,
+    }
 }

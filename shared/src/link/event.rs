@@ -28,8 +28,8 @@ pub enum LinkEvent {
     },
     /// Nothing authentic came from the peer for the whole timeout.
     Silent {
-        /// The timeout.
-        timeout_ms: u32,
+        /// Milliseconds since something came.
+        silent_ms: u64,
     },
     /// The peer is heard, but data does not arrive there.
     Stalled,
@@ -53,8 +53,8 @@ impl fmt::Display for LinkEvent {
                 "frames of more than {frame_size} bytes do not pass (MTU here {own_mtu}, at the \
                  peer {peer_mtu}): set the same MTU on both interfaces and what is between them"
             ),
-            Self::Silent { timeout_ms } => {
-                write!(f, "link lost: nothing from the peer for {timeout_ms} ms")
+            Self::Silent { silent_ms } => {
+                write!(f, "link lost: nothing from the peer for {silent_ms} ms")
             }
             Self::Stalled => f.write_str(
                 "link given up: the peer is heard but data does not pass, check MTU and cabling",

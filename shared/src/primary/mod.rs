@@ -1,3 +1,16 @@
-//! The primary's main loop: protects one domain until its operator has enough or the domain ends.
+//! The primary's main loop: protects one domain until its operator has had enough or it ends.
+//!
+//! [`protect`] sets up what must exist before the program splits in two, then runs capture's half:
+//! sessions with whatever backup stands by, one after the other, and in each session a full copy
+//! and epochs. Ship's half is started here too. How a checkpoint is taken, how frames are held and
+//! how entries travel is left to `capture`, `gate` and `link`.
 
+mod epochs;
+mod error;
+mod protection;
 pub mod schedule;
+mod startup;
+mod surroundings;
+
+pub use error::ProtectError;
+pub use startup::protect;

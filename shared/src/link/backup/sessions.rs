@@ -90,8 +90,10 @@ impl BackupLink {
 
     pub(super) fn poll_session(&mut self, now_us: u64, ring: &Producer) {
         let channel = self.channel.as_ref().expect("a session has a channel");
-        if channel.is_silent(now_us) {
-            self.events.report(LinkEvent::Silent { timeout_ms: self.endpoint.options.timeout_ms });
+        let phase = ring.control().phase();
+        if channel.is_silent(now_us, phase) {
+            let silent_ms = (now_us - channel.last_heard_us) / 1000;
+            self.events.report(LinkEvent::Silent { silent_ms });
             self.lose(None, ring);
         }
     }

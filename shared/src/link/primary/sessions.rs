@@ -3,7 +3,7 @@
 use super::{PrimaryLink, State};
 use crate::limits::RING_ENTRY_COUNT_PRIMARY;
 use crate::link::calling::{Calling, Offer};
-use crate::link::channel::{Channel, Side};
+use crate::link::channel::{Channel, Side, patience};
 use crate::link::event::LinkEvent;
 use crate::link::leaving::{Leaving, Then};
 use crate::ring::{Consumer, GoodbyeReason};
@@ -100,10 +100,15 @@ impl PrimaryLink {
 
     pub(super) fn poll_session(&mut self, now_us: u64, ring: &Consumer) {
         let channel = self.channel.as_ref().expect("a session has a channel");
-        if channel.is_silent(now_us) {
-            self.events.report(LinkEvent::Silent { timeout_ms: self.endpoint.options.timeout_ms });
+        let phase = ring.control().peer_phase();
+        if channel.is_silent(now_us, phase) {
+            let silent_ms = (now_us - channel.last_heard_us) / 1000;
+            self.events.report(LinkEvent::Silent { silent_ms });
             self.lose(None, ring);
-        } else if self.flight.is_stalled(now_us, STALL_TIMEOUTS * channel.timeout_us) {
+        } else if self
+            .flight
+            .is_stalled(now_us, STALL_TIMEOUTS * channel.timeout_us * patience(phase))
+        {
             self.events.report(LinkEvent::Stalled);
             self.take_leave(now_us, GoodbyeReason::Failed, Then::Again, ring);
         } else {

@@ -39,8 +39,13 @@ pub struct FileError {
 }
 
 impl FileError {
-    fn new(operation: FileOperation, path: &str, errno: Errno) -> Self {
+    pub(super) fn new(operation: FileOperation, path: &str, errno: Errno) -> Self {
         Self { operation, path: FixedText::new(path), errno }
+    }
+
+    /// Whether there is nothing at the path.
+    pub fn is_not_found(&self) -> bool {
+        self.errno == Errno::NOENT
     }
 }
 

@@ -21,11 +21,14 @@ impl fmt::Display for LockError {
 
 impl core::error::Error for LockError {}
 
-/// Locks what the process has mapped and will map. A child made by `fork` does not inherit this,
-/// so each half calls it for itself, before it drops its privileges.
+/// Keeps in memory whatever the process has touched and will touch of its memory. Pages are not
+/// fetched beforehand, since a ring maps far more than it may ever use; what must not fault later
+/// is populated by its owner. A child made by `fork` does not inherit this, so each half calls it
+/// for itself, before it drops its privileges.
 ///
 /// # Errors
 /// If the limit of locked memory or the machine's memory is too small.
 pub fn lock_memory() -> Result<(), LockError> {
-    rustix::mm::mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).map_err(LockError)
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    rustix::mm::mlockall(flags).map_err(LockError)
 }

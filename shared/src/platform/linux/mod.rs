@@ -19,6 +19,7 @@ pub mod memory;
 pub mod netlink;
 pub mod output_gate;
 pub mod packet_socket;
+pub mod priority;
 pub mod privcmd;
 pub mod privcmd_buffer;
 pub mod privcmd_frames;

@@ -1,0 +1,191 @@
+//! Commit's half at work: turns, the log, the status record, and the failover.
+
+use super::error::StandByError;
+use crate::commit::{Commit, CommitEvent};
+use crate::platform::linux::evtchn::EventChannels;
+use crate::platform::linux::process::{self, Child};
+use crate::platform::linux::status_file::StatusFile;
+use crate::platform::linux::{clock, signals};
+use crate::ring::GoodbyeReason;
+use crate::status::{Role, State, StatusRecord};
+use crate::text::FixedText;
+
+/// Microseconds between two status records.
+const STATUS_PERIOD_US: u64 = 1_000_000;
+/// Microseconds that commit sleeps when there is nothing to do and the core is not its own.
+const REST_US: u64 = 200;
+/// Idle turns between two questions to the kernel whether receive still runs.
+const LOOKS_PER_CHILD_CHECK: u32 = 64;
+/// Milliseconds that receive has for its goodbye.
+const GOODBYE_TIMEOUT_MS: u64 = 3000;
+
+/// The backup while it has not been needed.
+#[derive(Debug)]
+pub(super) struct StandingBy<'a> {
+    pub commit: Commit<'a>,
+    pub events: EventChannels,
+    pub receive: Child,
+    pub status: StatusFile,
+    pub status_due_us: u64,
+    pub is_dedicated: bool,
+    pub state: State,
+    pub looks: u32,
+}
+
+impl StandingBy<'_> {
+    /// Stands by until a guest was brought to life here or the operator ends it.
+    pub fn run(mut self) -> Result<(), StandByError> {
+        loop {
+            let event = self.commit.turn()?;
+            match event {
+                CommitEvent::Working => {}
+                CommitEvent::Idle => {
+                    if signals::stop_requested() {
+                        return self.leave();
+                    }
+                    self.rest()?;
+                }
+                CommitEvent::PrimaryLost { epoch: Some(epoch) } => return self.revive(epoch),
+                other => self.tell(&other),
+            }
+            self.write_status_when_due();
+        }
+    }
+
+    /// Logs what happened and keeps the state for the status record.
+    fn tell(&mut self, event: &CommitEvent) {
+        match *event {
+            CommitEvent::Opened => {
+                self.state = State::Receiving;
+                crate::log!("a primary has called: building the twin");
+            }
+            CommitEvent::TwinCreated { domid } => {
+                self.state = State::Receiving;
+                let name = self.commit.domain_name();
+                crate::log!("{name}: the twin is domain {domid}, receiving the first full copy");
+            }
+            CommitEvent::Complete(1) => {
+                self.state = State::StandBy;
+                crate::log!("{}: PROTECTED, epoch 1 is complete", self.commit.domain_name());
+            }
+            CommitEvent::Refused(fault) => {
+                self.state = State::Waiting;
+                crate::log!("refused: {fault}");
+            }
+            CommitEvent::PrimaryLost { epoch: None } => {
+                self.state = State::Waiting;
+                crate::log!(
+                    "the primary is lost before its first epoch was complete: there is nothing \
+                     to revive; if its host is dead the guest is lost; standing by"
+                );
+            }
+            CommitEvent::Goodbye(reason) => {
+                self.state = State::Waiting;
+                crate::log!(
+                    "the primary has taken leave ({reason}): the twin is gone; standing by"
+                );
+            }
+            CommitEvent::TwinLeftBehind { domid, fault } => {
+                self.state = State::Waiting;
+                crate::log!(
+                    "the twin could not be destroyed: {fault}: run `xl destroy {domid}` yourself"
+                );
+            }
+            CommitEvent::Idle
+            | CommitEvent::Working
+            | CommitEvent::Complete(_)
+            | CommitEvent::PrimaryLost { epoch: Some(_) } => {}
+        }
+    }
+
+    /// The primary is lost: its guest goes on here.
+    fn revive(mut self, epoch: u64) -> Result<(), StandByError> {
+        let domid = self.commit.twin_domid().expect("a complete epoch has a twin");
+        let name = heapless::String::<64>::try_from(self.commit.domain_name()).unwrap_or_default();
+        crate::log!("{name}: the primary is LOST: reviving domain {domid} from epoch {epoch}");
+        self.state = State::Reviving;
+        self.status_due_us = 0;
+        self.write_status_when_due();
+        let mut observe = |event| crate::log!("{name}: {event}");
+        let outcome = self.commit.revive(&mut self.events, clock::monotonic_us, &mut observe);
+        self.commit.ring().control().set_stop(GoodbyeReason::Failed);
+        self.end_receive();
+        match outcome {
+            Ok(report) => {
+                crate::log!("{name}: {report}");
+                crate::log!(
+                    "{name}: the guest lives here now, UNPROTECTED: start primary-helper to \
+                     protect it again"
+                );
+                self.status.remove();
+                Ok(())
+            }
+            Err(error) => Err(StandByError::Revive { domid, error }),
+        }
+    }
+
+    /// The operator ends it: the primary hears so, the twin is destroyed.
+    fn leave(mut self) -> Result<(), StandByError> {
+        self.commit.ring().control().set_stop(GoodbyeReason::Ended);
+        self.end_receive();
+        if let Some(event) = self.commit.stand_by() {
+            self.tell(&event);
+        }
+        self.status.remove();
+        crate::log!("no longer standing by");
+        Ok(())
+    }
+
+    fn end_receive(&mut self) {
+        let deadline_us = clock::monotonic_us() + GOODBYE_TIMEOUT_MS * 1000;
+        while self.receive.end().is_none() {
+            if clock::monotonic_us() > deadline_us {
+                self.receive.kill();
+                self.receive.wait();
+                return;
+            }
+            clock::sleep_us(REST_US);
+        }
+    }
+
+    fn rest(&mut self) -> Result<(), StandByError> {
+        self.looks += 1;
+        if self.looks >= LOOKS_PER_CHILD_CHECK {
+            self.looks = 0;
+            if let Some(end) = self.receive.end() {
+                if let Some(event) = self.commit.stand_by() {
+                    self.tell(&event);
+                }
+                return Err(StandByError::ReceiveEnded(end));
+            }
+        }
+        if self.is_dedicated {
+            core::hint::spin_loop();
+        } else {
+            clock::sleep_us(REST_US);
+        }
+        Ok(())
+    }
+
+    fn write_status_when_due(&mut self) {
+        let now_us = clock::monotonic_us();
+        if now_us < self.status_due_us {
+            return;
+        }
+        self.status_due_us = now_us + STATUS_PERIOD_US;
+        let epoch = self.commit.newest_epoch().unwrap_or(0);
+        let link = self.commit.ring().control().counters();
+        self.status.write(&StatusRecord {
+            domain: FixedText::new(self.commit.domain_name()),
+            domid: self.commit.twin_domid().unwrap_or(0),
+            epoch,
+            acknowledged: epoch,
+            bytes_sent: link.bytes_sent,
+            bytes_received: link.bytes_received,
+            frames_retransmitted: link.frames_retransmitted,
+            round_trip_us: link.round_trip_us,
+            session: link.sessions,
+            ..StatusRecord::new(Role::Backup, self.state, process::own_pid())
+        });
+    }
+}

@@ -1,0 +1,84 @@
+//! Everything that must be right before the backup stands by.
+
+use super::error::StandByError;
+use super::standing_by::StandingBy;
+use crate::commit::{Commit, CommitOptions};
+use crate::limits::RING_ENTRY_COUNT_MAX;
+use crate::link::receive::Receive;
+use crate::link_half::{LinkHalf, link_options};
+use crate::options::StandByOptions;
+use crate::platform::linux::affinity::pin_to_core;
+use crate::platform::linux::command::Program;
+use crate::platform::linux::evtchn::EventChannels;
+use crate::platform::linux::key_file::read_key_file;
+use crate::platform::linux::lock::lock_memory;
+use crate::platform::linux::packet_socket::PacketSocket;
+use crate::platform::linux::process::{Child, Forked, fork};
+use crate::platform::linux::program::exit;
+use crate::platform::linux::status_file::StatusFile;
+use crate::platform::linux::xenbus::open_xenstore;
+use crate::platform::linux::{clock, signals};
+use crate::ring::{Consumer, Ring};
+use crate::status::{Role, State};
+use crate::text::FixedText;
+use crate::wire::{ETHERTYPE_DEFAULT, SecretKey};
+use crate::xen::Xen;
+
+/// Stands by until a guest lives here, or until SIGINT, SIGTERM or SIGHUP.
+///
+/// # Errors
+/// [`StandByError`], one line for people.
+pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
+    let key = read_key_file(options.key_file)?;
+    let socket = PacketSocket::open(options.link.interface, ETHERTYPE_DEFAULT)?;
+    if !socket.is_link_up() {
+        return Err(StandByError::LinkDown(FixedText::new(options.link.interface)));
+    }
+    // Missing parts of the host are told now, and not when the twin is needed.
+    Program::find("xl")?;
+    let xen = Xen::open()?;
+    let store = open_xenstore()?;
+    let events = EventChannels::open()?;
+    let status = StatusFile::create(options.state_directory, "twin", Role::Backup)?;
+    signals::install();
+    if let Some(core) = options.commit_core {
+        pin_to_core(core)?;
+    }
+    let (receive, ring) = start_receive(options, socket, key)?;
+    lock_memory()?;
+    let commit_options = CommitOptions {
+        state_directory: options.state_directory,
+        twin_config: options.twin_config,
+    };
+    crate::log!("{}: standing by", options.link.interface);
+    StandingBy {
+        commit: Commit::new(&xen, store, ring, commit_options),
+        events,
+        receive,
+        status,
+        status_due_us: 0,
+        is_dedicated: options.commit_core.is_some(),
+        state: State::Waiting,
+        looks: 0,
+    }
+    .run()
+}
+
+/// Splits the program: receive goes its own way, commit gets the ring's consuming end.
+fn start_receive(
+    options: &StandByOptions<'_>,
+    socket: PacketSocket,
+    key: SecretKey,
+) -> Result<(Child, Consumer), StandByError> {
+    let ring = Ring::create(RING_ENTRY_COUNT_MAX as u64)?;
+    let link = link_options(&options.link, &socket, options.timeout_ms, key);
+    match fork()? {
+        Forked::Child(parent) => {
+            let mut ring = ring.into_producer();
+            let mut receive = Receive::new(link, clock::monotonic_us());
+            let half = LinkHalf { link: options.link, socket, core: options.receive_core, parent };
+            exit(half.run(&mut receive, &mut ring))
+        }
+        Forked::Parent(child) => Ok((child, ring.into_consumer())),
+    }
+}

@@ -1,0 +1,136 @@
+//! The process that faces the network, on either host: its privileges go before its first frame.
+//!
+//! It is started by `fork` with a socket that is open already, keeps that socket and its end of the
+//! ring, and nothing else. The link's own rules are in `link`.
+
+use core::fmt;
+
+use crate::link::{Ending, Host, LinkEvent, LinkOptions, LinkProcess, Turns};
+use crate::options::Link;
+use crate::platform::linux::affinity::{PinError, pin_to_core};
+use crate::platform::linux::lock::{LockError, lock_memory};
+use crate::platform::linux::packet_socket::{PacketSocket, PacketSocketError};
+use crate::platform::linux::priority::take_precedence;
+use crate::platform::linux::privileges::{DropError, drop_privileges};
+use crate::platform::linux::process::Parent;
+use crate::platform::linux::program::ExitStatus;
+use crate::platform::linux::{clock, random};
+use crate::wire::{ETHERTYPE_DEFAULT, EthernetAddress, SecretKey};
+
+/// What both link halves are started with.
+#[derive(Debug)]
+pub struct LinkHalf<'a> {
+    /// The replication link.
+    pub link: Link<'a>,
+    /// Its socket.
+    pub socket: PacketSocket,
+    /// Core to pin to, then polled without pause.
+    pub core: Option<u16>,
+    /// The other half.
+    pub parent: Parent,
+}
+
+/// Why a link half could not begin, or had to end.
+#[derive(Debug)]
+enum LinkHalfError {
+    Pin(PinError),
+    Lock(LockError),
+    Drop(DropError),
+    Socket(PacketSocketError),
+    Ended(Ending),
+}
+
+impl fmt::Display for LinkHalfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pin(error) => error.fmt(f),
+            Self::Lock(error) => error.fmt(f),
+            Self::Drop(error) => error.fmt(f),
+            Self::Socket(error) => error.fmt(f),
+            Self::Ended(ending) => ending.fmt(f),
+        }
+    }
+}
+
+/// The options of the link's state machine for this host's interface.
+#[must_use]
+pub fn link_options(
+    link: &Link<'_>,
+    socket: &PacketSocket,
+    timeout_ms: u32,
+    key: SecretKey,
+) -> LinkOptions {
+    let mut entropy = [0; 32];
+    random::fill(&mut entropy);
+    LinkOptions {
+        own_address: EthernetAddress(socket.mac()),
+        peer_address: EthernetAddress(link.peer_mac),
+        ethertype: ETHERTYPE_DEFAULT,
+        mtu: usize::from(socket.mtu()),
+        timeout_ms,
+        key,
+        entropy,
+    }
+}
+
+impl LinkHalf<'_> {
+    /// Takes turns until the other half or the link ends it; the caller ends the process with what
+    /// this returns.
+    pub fn run<L: LinkProcess>(mut self, turns: &mut Turns<L>, ring: &mut L::Ring) -> ExitStatus {
+        match self.serve(turns, ring) {
+            Ok(()) => ExitStatus::Done,
+            Err(error) => {
+                crate::log!("{}: {error}", self.link.interface);
+                ExitStatus::Failed
+            }
+        }
+    }
+
+    fn serve<L: LinkProcess>(
+        &mut self,
+        turns: &mut Turns<L>,
+        ring: &mut L::Ring,
+    ) -> Result<(), LinkHalfError> {
+        if let Some(core) = self.core {
+            pin_to_core(core).map_err(LinkHalfError::Pin)?;
+        }
+        take_precedence();
+        lock_memory().map_err(LinkHalfError::Lock)?;
+        drop_privileges(&[self.socket.descriptor()]).map_err(LinkHalfError::Drop)?;
+        if !self.parent.die_with() {
+            return Ok(());
+        }
+        let mut host = LinuxHost { interface: self.link.interface, parent: self.parent };
+        match turns.run(&mut self.socket, ring, &mut host, self.core.is_some()) {
+            Ok(Ending::Asked) => Ok(()),
+            Ok(other) => Err(LinkHalfError::Ended(other)),
+            Err(error) => Err(LinkHalfError::Socket(error)),
+        }
+    }
+}
+
+struct LinuxHost<'a> {
+    interface: &'a str,
+    parent: Parent,
+}
+
+impl Host for LinuxHost<'_> {
+    fn now_us(&mut self) -> u64 {
+        clock::monotonic_us()
+    }
+
+    fn rest(&mut self, duration_us: u64) {
+        match duration_us {
+            0 => clock::yield_now(),
+            _ => clock::sleep_us(duration_us),
+        }
+    }
+
+    fn is_other_half_alive(&mut self) -> bool {
+        self.parent.is_alive()
+    }
+
+    fn report(&mut self, event: LinkEvent) {
+        crate::log!("{}: {event}", self.interface);
+    }
+}

@@ -1,0 +1,331 @@
+//! Protection as a whole: session after session, and how it ends.
+
+use heapless::String;
+
+use super::epochs::Epochs;
+use super::error::ProtectError;
+use super::surroundings::{Interruption, Program};
+use crate::capture::{Capture, CaptureError, EpochOutput, ShutdownReason, Store};
+use crate::codec;
+use crate::limits::{DESCRIPTION_SIZE_MAX, DOMAIN_NAME_SIZE_MAX};
+use crate::options::ProtectOptions;
+use crate::platform::linux::status_file::StatusFile;
+use crate::platform::linux::{clock, process};
+use crate::ring::{Control, EntryKind, GoodbyeReason, Phase, Producer};
+use crate::status::{Histogram, PauseSummary, Role, State, StatusRecord};
+use crate::text::FixedText;
+
+/// Microseconds between two status records.
+const STATUS_PERIOD_US: u64 = 1_000_000;
+/// Microseconds without a backup after which the log says that it is missing.
+const WAITING_NOTICE_US: u64 = 3_000_000;
+/// Milliseconds that ship has for its goodbye.
+const GOODBYE_TIMEOUT_MS: u64 = 3000;
+
+/// How a session ended, when protection may go on with the next one.
+#[derive(Debug)]
+pub(super) enum SessionEnd {
+    /// The backup is gone, or has ended the session.
+    LinkLost,
+    /// The operator ends protection.
+    Stop,
+}
+
+/// One domain's protection: what lives longer than a session.
+#[derive(Debug)]
+pub(super) struct Protection<'a> {
+    pub options: &'a ProtectOptions<'a>,
+    pub name: String<DOMAIN_NAME_SIZE_MAX>,
+    pub domid: u16,
+    pub config: &'a [u8],
+    pub store: Store,
+    pub program: Program,
+    pub status: StatusFile,
+    pub status_due_us: u64,
+    pub state: State,
+    pub pauses_us: Histogram,
+    pub dirty_pages: Histogram,
+}
+
+impl Protection<'_> {
+    /// Protects until the operator stops it or it cannot go on; the guest runs on, unheld.
+    pub fn run(
+        mut self,
+        mut capture: Capture<'_>,
+        mut producer: Producer,
+    ) -> Result<(), ProtectError> {
+        let result = self.sessions(&mut capture, &mut producer);
+        let reason = goodbye_reason(&result);
+        // First the backup hears that it shall not take over, then the guest's output is let go.
+        producer.control().set_stop(reason);
+        producer.control().leave_session();
+        self.program.end_ship(GOODBYE_TIMEOUT_MS);
+        let released = self.program.close_gate();
+        let finished = match capture.finish() {
+            Err(CaptureError::Xen(error)) if error.errno == crate::xen::Errno::ESRCH => Ok(()),
+            other => other,
+        };
+        result?;
+        released?;
+        finished?;
+        self.status.remove();
+        crate::log!("{}: protection ended, the guest runs on", self.name);
+        Ok(())
+    }
+
+    fn sessions(
+        &mut self,
+        capture: &mut Capture<'_>,
+        producer: &mut Producer,
+    ) -> Result<(), ProtectError> {
+        loop {
+            let Some(session) = self.wait_for_backup(capture, producer)? else { return Ok(()) };
+            let mut output = EpochOutput::new(producer, session);
+            let end = match self.session(capture, &mut output) {
+                Err(ProtectError::Capture(CaptureError::LinkLost)) => SessionEnd::LinkLost,
+                other => other?,
+            };
+            match end {
+                SessionEnd::Stop => return Ok(()),
+                SessionEnd::LinkLost => self.leave_lost_session(capture, producer)?,
+            }
+        }
+    }
+
+    /// Waits for a session; none when the operator stops. The domain is watched meanwhile.
+    fn wait_for_backup(
+        &mut self,
+        capture: &Capture<'_>,
+        producer: &mut Producer,
+    ) -> Result<Option<u64>, ProtectError> {
+        let started_us = clock::monotonic_us();
+        let mut is_noticed = false;
+        loop {
+            if let Some(session) = producer.control().join_session() {
+                producer.begin()?;
+                return Ok(Some(session));
+            }
+            match self.program.look() {
+                Some(Interruption::Stop) => return Ok(None),
+                Some(Interruption::ShipEnded(end)) => return Err(ProtectError::ShipEnded(end)),
+                None => {}
+            }
+            if self.is_status_due() {
+                capture.check_domain()?;
+                let link = producer.control().counters();
+                self.write_status(producer.control(), &EpochFigures::default());
+                if !is_noticed && clock::monotonic_us() - started_us > WAITING_NOTICE_US {
+                    is_noticed = true;
+                    self.say_what_is_missing(link.frames_unauthentic);
+                }
+            }
+        }
+    }
+
+    fn say_what_is_missing(&self, unauthentic_count: u64) {
+        let interface = self.options.link.interface;
+        if unauthentic_count > 0 {
+            crate::log!(
+                "{interface}: the peer's frames are not sealed with our key: put the same key \
+                 file on both hosts; the guest runs unprotected"
+            );
+        } else {
+            crate::log!(
+                "{interface}: the peer does not answer: check that backup-helper stands by there, \
+                 the peer's MAC, the key and the cable; the guest runs unprotected"
+            );
+        }
+    }
+
+    /// One session: the description, the full copy, then epochs until something ends it.
+    fn session(
+        &mut self,
+        capture: &mut Capture<'_>,
+        output: &mut EpochOutput<'_>,
+    ) -> Result<SessionEnd, ProtectError> {
+        self.state = State::FullCopy;
+        crate::log!("{}: a backup stands by, it builds the twin", self.name);
+        self.send_description(capture, output)?;
+        if let Some(end) = self.wait_for_twin(output)? {
+            return Ok(end);
+        }
+        if let Some(end) = self.full_copy(capture, output)? {
+            return Ok(end);
+        }
+        Epochs::new(self).run(capture, output)
+    }
+
+    fn send_description(
+        &mut self,
+        capture: &Capture<'_>,
+        output: &mut EpochOutput<'_>,
+    ) -> Result<(), ProtectError> {
+        let description = capture.describe(&self.name, self.options.interval_ms)?;
+        let mut bytes = [0; DESCRIPTION_SIZE_MAX];
+        let size =
+            codec::encode(&description, &mut bytes).map_err(|_| CaptureError::StateTooLong)?;
+        output.push_parts(EntryKind::Description, &bytes[..size], &mut self.program)?;
+        output.push_parts(EntryKind::Config, self.config, &mut self.program)?;
+        output.publish();
+        Ok(())
+    }
+
+    fn wait_for_twin(
+        &mut self,
+        output: &mut EpochOutput<'_>,
+    ) -> Result<Option<SessionEnd>, ProtectError> {
+        loop {
+            output.free_entry_count()?;
+            match output.control().peer_phase() {
+                Phase::Receiving | Phase::Protected => return Ok(None),
+                Phase::Refused => {
+                    return Err(ProtectError::Refused(output.control().peer_refusal()));
+                }
+                Phase::Idle | Phase::CreatingTwin => {}
+            }
+            if let Some(end) = self.interruption()? {
+                return Ok(Some(end));
+            }
+            self.tick(output, &EpochFigures::default());
+        }
+    }
+
+    fn full_copy(
+        &mut self,
+        capture: &mut Capture<'_>,
+        output: &mut EpochOutput<'_>,
+    ) -> Result<Option<SessionEnd>, ProtectError> {
+        capture.start_full_copy()?;
+        let (mut sent_count, mut round) = (0, 1);
+        loop {
+            let progress = capture.copy_more(output, COPY_BATCH, &mut self.program)?;
+            sent_count += progress.sent_page_count;
+            if progress.is_complete {
+                break;
+            }
+            if output.control().peer_phase() == Phase::Refused {
+                return Err(ProtectError::Refused(output.control().peer_refusal()));
+            }
+            if progress.sent_page_count == 0 || progress.round != round {
+                round = progress.round;
+                if let Some(end) = self.interruption()? {
+                    return Ok(Some(end));
+                }
+            }
+            if self.is_status_due() {
+                let total = sent_count + progress.remaining_page_count;
+                crate::log!(
+                    "{}: first full copy, round {round}: {sent_count} of {total} pages ({} %)",
+                    self.name,
+                    sent_count * 100 / total.max(1)
+                );
+                self.write_status(output.control(), &EpochFigures::default());
+            }
+        }
+        crate::log!("{}: first full copy sent, {sent_count} pages", self.name);
+        Ok(None)
+    }
+
+    /// The backup is gone: the guest goes on, its output too.
+    fn leave_lost_session(
+        &mut self,
+        capture: &mut Capture<'_>,
+        producer: &mut Producer,
+    ) -> Result<(), ProtectError> {
+        self.state = State::Unprotected;
+        let released = self.program.pass_through();
+        let why = producer.control().goodbye();
+        producer.control().leave_session();
+        capture.stop_logging()?;
+        released?;
+        match why {
+            Some(reason) => crate::log!(
+                "{}: the backup has left ({reason}): the guest runs UNPROTECTED, its output passes",
+                self.name
+            ),
+            None => crate::log!(
+                "{}: the backup is lost: the guest runs UNPROTECTED, its output passes; waiting \
+                 for a backup",
+                self.name
+            ),
+        }
+        Ok(())
+    }
+
+    /// Waits a moment; an end when the operator wants one.
+    pub fn interruption(&mut self) -> Result<Option<SessionEnd>, ProtectError> {
+        match self.program.look() {
+            None => Ok(None),
+            Some(Interruption::Stop) => Ok(Some(SessionEnd::Stop)),
+            Some(Interruption::ShipEnded(end)) => Err(ProtectError::ShipEnded(end)),
+        }
+    }
+
+    /// Writes the status record when it is time to.
+    pub fn tick(&mut self, output: &EpochOutput<'_>, figures: &EpochFigures) {
+        if self.is_status_due() {
+            self.write_status(output.control(), figures);
+        }
+    }
+
+    /// True about once a second.
+    fn is_status_due(&mut self) -> bool {
+        let now_us = clock::monotonic_us();
+        let is_due = now_us >= self.status_due_us;
+        if is_due {
+            self.status_due_us = now_us + STATUS_PERIOD_US;
+        }
+        is_due
+    }
+
+    fn write_status(&mut self, control: Control<'_>, figures: &EpochFigures) {
+        let gate = self.program.gate_counters();
+        let link = control.counters();
+        self.status.write(&StatusRecord {
+            domain: FixedText::new(&self.name),
+            domid: self.domid,
+            epoch: figures.epoch,
+            acknowledged: figures.acknowledged_epoch,
+            acknowledged_us: figures.acknowledged_us,
+            interval_us: figures.interval_us,
+            pause: PauseSummary::from(&self.pauses_us),
+            dirty_pages_last: figures.dirty_page_count,
+            dirty_pages_mean: self.dirty_pages.mean(),
+            bytes_sent: link.bytes_sent,
+            bytes_received: link.bytes_received,
+            frames_retransmitted: link.frames_retransmitted,
+            round_trip_us: link.round_trip_us,
+            session: link.sessions,
+            gate_frames_held: gate.frames_held,
+            gate_frames_dropped: gate.frames_dropped,
+            ..StatusRecord::new(Role::Primary, self.state, process::own_pid())
+        });
+    }
+}
+
+/// What the epochs of this session tell of themselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct EpochFigures {
+    pub epoch: u64,
+    pub acknowledged_epoch: u64,
+    pub acknowledged_us: u64,
+    pub interval_us: u64,
+    pub dirty_page_count: u64,
+}
+
+/// Pages of the full copy between two looks at everything else.
+const COPY_BATCH: u64 = 512;
+
+fn goodbye_reason(result: &Result<(), ProtectError>) -> GoodbyeReason {
+    match result {
+        Ok(()) => GoodbyeReason::Ended,
+        Err(ProtectError::Capture(CaptureError::DomainGone)) => GoodbyeReason::DomainDestroyed,
+        Err(ProtectError::Capture(CaptureError::DomainShutDown(ShutdownReason::Reboot))) => {
+            GoodbyeReason::DomainRebooted
+        }
+        Err(ProtectError::Capture(CaptureError::DomainShutDown(_))) => {
+            GoodbyeReason::DomainShutDown
+        }
+        Err(_) => GoodbyeReason::Failed,
+    }
+}

@@ -1,0 +1,160 @@
+//! Everything that must be right before protection begins, in an order that changes nothing on the
+//! host until all of it was checked.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use heapless::String;
+
+use super::error::ProtectError;
+use super::protection::Protection;
+use super::surroundings::Program;
+use crate::capture::{Capture, Store, preconditions};
+use crate::limits::{DOMAIN_NAME_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY, XL_CONFIG_SIZE_MAX};
+use crate::link::ship::Ship;
+use crate::link_half::{LinkHalf, link_options};
+use crate::options::{GateKind, ProtectOptions};
+use crate::platform::linux::affinity::pin_to_core;
+use crate::platform::linux::file::read_small;
+use crate::platform::linux::key_file::read_key_file;
+use crate::platform::linux::lock::lock_memory;
+use crate::platform::linux::output_gate::OutputGate;
+use crate::platform::linux::packet_socket::PacketSocket;
+use crate::platform::linux::priority::take_precedence;
+use crate::platform::linux::process::{Child, Forked, fork};
+use crate::platform::linux::program::{exit, set_panic_hook};
+use crate::platform::linux::status_file::StatusFile;
+use crate::platform::linux::xenbus::open_xenstore;
+use crate::platform::linux::{clock, signals};
+use crate::ring::{Consumer, Producer, Ring};
+use crate::status::{Histogram, Role, State};
+use crate::text::FixedText;
+use crate::wire::{ETHERTYPE_DEFAULT, SecretKey};
+use crate::xen::xenstore::domains::{domid_of_name, name_of_domid};
+use crate::xen::{Domid, Xen};
+
+/// Protects a domain until SIGINT, SIGTERM or SIGHUP, or until it cannot go on.
+///
+/// # Errors
+/// [`ProtectError`], one line for people. The guest runs on in every case.
+pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
+    let key = read_key_file(options.key_file)?;
+    let mut config = [0; XL_CONFIG_SIZE_MAX];
+    let config = read_small(options.config, &mut config).map_err(ProtectError::Config)?;
+    if config.is_empty() {
+        return Err(ProtectError::ConfigEmpty);
+    }
+    let socket = open_link(options)?;
+    let xen = Xen::open()?;
+    let mut store = open_xenstore()?;
+    let (domid, name) = find_domain(&mut store, options.domain)?;
+    preconditions::check(&xen, &mut store, domid)?;
+    let status = StatusFile::create(options.state_directory, &name, Role::Primary)?;
+    signals::install();
+    set_panic_hook(let_guest_run);
+    if let Some(core) = options.capture_core {
+        pin_to_core(core)?;
+    }
+    let gate = open_gate(options, domid)?;
+    let (ship, producer, watched) = start_ship(options, socket, key)?;
+    take_precedence();
+    lock_memory()?;
+    let mut program = Program::new(gate, ship, watched, options.capture_core.is_some());
+    GUEST.store(u32::from(domid), Ordering::Release);
+    crate::log!("{name}: looking for the guest's structures");
+    let capture = match Capture::prepare(&xen, &mut store, domid, &mut program) {
+        Ok(capture) => capture,
+        Err(error) => {
+            program.close_gate()?;
+            return Err(error.into());
+        }
+    };
+    let protection = Protection {
+        options,
+        name,
+        domid,
+        config,
+        store,
+        program,
+        status,
+        status_due_us: 0,
+        state: State::Connecting,
+        pauses_us: Histogram::new(),
+        dirty_pages: Histogram::new(),
+    };
+    protection.run(capture, producer)
+}
+
+fn open_link(options: &ProtectOptions<'_>) -> Result<PacketSocket, ProtectError> {
+    let socket = PacketSocket::open(options.link.interface, ETHERTYPE_DEFAULT)?;
+    if socket.is_link_up() {
+        Ok(socket)
+    } else {
+        Err(ProtectError::LinkDown(FixedText::new(options.link.interface)))
+    }
+}
+
+/// A name is tried first: a domain may be called `7`.
+fn find_domain(
+    store: &mut Store,
+    domain: &str,
+) -> Result<(Domid, String<DOMAIN_NAME_SIZE_MAX>), ProtectError> {
+    let unknown = || ProtectError::DomainUnknown(FixedText::new(domain));
+    let domid = match domid_of_name(store, domain)? {
+        Some(domid) => domid,
+        None => domain.parse().map_err(|_| unknown())?,
+    };
+    let name = name_of_domid(store, domid)?.ok_or_else(unknown)?;
+    Ok((domid, name))
+}
+
+/// Splits the program: ship goes its own way, capture gets the ring's producing end and a second
+/// view of it.
+fn start_ship(
+    options: &ProtectOptions<'_>,
+    socket: PacketSocket,
+    key: SecretKey,
+) -> Result<(Child, Producer, Consumer), ProtectError> {
+    let ring = Ring::create(RING_ENTRY_COUNT_PRIMARY)?;
+    let link = link_options(&options.link, &socket, options.timeout_ms, key);
+    match fork()? {
+        Forked::Child(parent) => {
+            let mut ring = ring.into_consumer();
+            let mut ship = Ship::new(link, clock::monotonic_us());
+            let half = LinkHalf { link: options.link, socket, core: options.ship_core, parent };
+            exit(half.run(&mut ship, &mut ring))
+        }
+        Forked::Parent(child) => {
+            let (mut producer, watched) = ring.into_both()?;
+            producer.populate(RING_ENTRY_COUNT_PRIMARY)?;
+            Ok((child, producer, watched))
+        }
+    }
+}
+
+fn open_gate(options: &ProtectOptions<'_>, domid: Domid) -> Result<OutputGate, ProtectError> {
+    match options.gate {
+        GateKind::Plug => Ok(OutputGate::open(domid)?),
+        GateKind::None => {
+            crate::log!(
+                "WARNING: --gate none: the guest's output leaves before the backup has the state \
+                 behind it; after a failover clients may know more than the guest does"
+            );
+            Ok(OutputGate::none())
+        }
+    }
+}
+
+/// The domid under protection, for the panic hook; 0 before there is one.
+static GUEST: AtomicU32 = AtomicU32::new(0);
+
+/// Last act of a program with a defect: a guest that it has paused runs again. Xen counts pauses
+/// and refuses to end one that is not there.
+fn let_guest_run() {
+    let domid = Domid::try_from(GUEST.load(Ordering::Acquire)).unwrap_or(0);
+    if domid == 0 {
+        return;
+    }
+    if let Ok(xen) = Xen::open() {
+        let _ = xen.unpausedomain(domid);
+    }
+}

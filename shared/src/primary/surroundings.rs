@@ -1,0 +1,128 @@
+//! What capture needs of the program: a clock, patience and the gate; and what the loops need to
+//! notice while they wait: the operator's signal and the end of ship.
+
+use crate::capture::Surroundings;
+use crate::platform::linux::output_gate::{GateCounters, GateError, OutputGate};
+use crate::platform::linux::process::{Child, ProcessEnd};
+use crate::platform::linux::{clock, signals};
+use crate::ring::Consumer;
+
+/// Microseconds that a half without a core of its own sleeps between two looks.
+const REST_US: u64 = 200;
+/// Looks between two questions to the kernel whether ship still runs.
+const LOOKS_PER_CHILD_CHECK: u32 = 64;
+
+/// Why the loops must stop what they are doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// The operator ends protection.
+    Stop,
+    /// The ship half has ended.
+    ShipEnded(ProcessEnd),
+}
+
+/// The program around the capture.
+#[derive(Debug)]
+pub struct Program {
+    gate: OutputGate,
+    gate_error: Option<GateError>,
+    ship: Child,
+    ship_end: Option<ProcessEnd>,
+    looks: u32,
+    /// This half's own view of the ring, to say for a dead ship that the link is down.
+    ring: Consumer,
+    is_dedicated: bool,
+}
+
+impl Program {
+    /// `ring` is a second view of the ring, never used to consume. With `is_dedicated` waiting
+    /// does not give the core away.
+    pub fn new(gate: OutputGate, ship: Child, ring: Consumer, is_dedicated: bool) -> Self {
+        Self { gate, gate_error: None, ship, ship_end: None, looks: 0, ring, is_dedicated }
+    }
+
+    /// Waits a moment and tells what else has happened.
+    pub fn look(&mut self) -> Option<Interruption> {
+        self.rest(REST_US);
+        if let Some(end) = self.ship_end {
+            return Some(Interruption::ShipEnded(end));
+        }
+        signals::stop_requested().then_some(Interruption::Stop)
+    }
+
+    /// The frames of `epoch`, which the backup has acknowledged, leave.
+    pub fn release(&mut self, epoch: u64) -> Result<(), GateError> {
+        self.gate.acknowledge(epoch)
+    }
+
+    /// Everything leaves from now on, as long as nobody protects the guest.
+    pub fn pass_through(&mut self) -> Result<(), GateError> {
+        self.gate.release_all()
+    }
+
+    /// What the gate holds and has dropped; zeros when that cannot be told.
+    pub fn gate_counters(&mut self) -> GateCounters {
+        self.gate.counters().unwrap_or_default()
+    }
+
+    /// The error that made `begin_gate_epoch` answer false.
+    pub fn take_gate_error(&mut self) -> Option<GateError> {
+        self.gate_error.take()
+    }
+
+    /// Waits until ship has said goodbye and ended, or `timeout_ms` have passed; then ends it.
+    pub fn end_ship(&mut self, timeout_ms: u64) {
+        let deadline_us = clock::monotonic_us() + timeout_ms * 1000;
+        while self.ship_end.is_none() && clock::monotonic_us() < deadline_us {
+            clock::sleep_us(REST_US);
+            self.ship_end = self.ship.end();
+        }
+        if self.ship_end.is_none() {
+            self.ship.kill();
+            self.ship_end = Some(self.ship.wait());
+        }
+    }
+
+    /// Lets all output go and gives the interfaces back to the host as they were.
+    pub fn close_gate(&mut self) -> Result<(), GateError> {
+        core::mem::replace(&mut self.gate, OutputGate::none()).close()
+    }
+
+    fn check_ship(&mut self) {
+        self.looks += 1;
+        if self.ship_end.is_some() || self.looks < LOOKS_PER_CHILD_CHECK {
+            return;
+        }
+        self.looks = 0;
+        self.ship_end = self.ship.end();
+        if self.ship_end.is_some() {
+            // The dead half cannot say it, and capture may be waiting for it in a pause.
+            self.ring.control().drop_session(None);
+        }
+    }
+}
+
+impl Surroundings for Program {
+    fn now_ns(&mut self) -> u64 {
+        clock::monotonic_ns()
+    }
+
+    fn rest(&mut self, duration_us: u64) {
+        self.check_ship();
+        if self.is_dedicated {
+            core::hint::spin_loop();
+        } else {
+            clock::sleep_us(duration_us);
+        }
+    }
+
+    fn begin_gate_epoch(&mut self, epoch: u64) -> bool {
+        match self.gate.end_epoch(epoch) {
+            Ok(()) => true,
+            Err(error) => {
+                self.gate_error = Some(error);
+                false
+            }
+        }
+    }
+}
