@@ -170,6 +170,7 @@ impl<'x> Capture<'x> {
         &self,
         name: &String<DOMAIN_NAME_SIZE_MAX>,
         interval_ms: u32,
+        config_size: u32,
     ) -> Result<DomainDescription, CaptureError> {
         Ok(DomainDescription {
             name: name.clone(),
@@ -178,6 +179,7 @@ impl<'x> Capture<'x> {
             page_count: self.page_count,
             grant_version: self.xen.gnttab_get_version(self.domid)?.max(1),
             interval_ms,
+            config_size,
         })
     }
 

@@ -26,6 +26,8 @@ pub struct DomainDescription {
     pub grant_version: u32,
     /// Milliseconds between checkpoints that the primary aims at.
     pub interval_ms: u32,
+    /// Bytes of the xl configuration that follows.
+    pub config_size: u32,
 }
 
 /// The state beside memory at the end of one epoch: with the pages, all that revival needs.

@@ -64,7 +64,6 @@ pub struct Intake {
     config_size: usize,
     /// Index of the entry to look at next.
     next: u64,
-    is_whole: bool,
 }
 
 impl Default for Intake {
@@ -77,19 +76,12 @@ impl Intake {
     /// Nothing has come yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            description: None,
-            config: [0; XL_CONFIG_SIZE_MAX],
-            config_size: 0,
-            next: 0,
-            is_whole: false,
-        }
+        Self { description: None, config: [0; XL_CONFIG_SIZE_MAX], config_size: 0, next: 0 }
     }
 
     /// Forgets everything, for the next session.
     pub fn clear(&mut self) {
         (self.description, self.config_size, self.next) = (None, 0, 0);
-        self.is_whole = false;
     }
 
     /// Looks at the entries that are new; true once all of the opening is here.
@@ -98,7 +90,7 @@ impl Intake {
     /// [`IntakeFault`] when the session cannot go on.
     pub fn turn(&mut self, ring: &mut Consumer) -> Result<bool, IntakeFault> {
         let available = ring.available().map_err(IntakeFault::Ring)?;
-        while !self.is_whole && self.next < available.end {
+        while !self.is_whole() && self.next < available.end {
             let entry = ring.entry(self.next).map_err(IntakeFault::Ring)?;
             let mut bytes = [0; PAGE_SIZE];
             let bytes = &mut bytes[..usize::from(entry.length)];
@@ -114,14 +106,16 @@ impl Intake {
                     ring.copy_out(self.next, 0, bytes);
                     self.take_config(entry.address, bytes)?;
                 }
-                (_, Some(_)) => {
-                    self.is_whole = true;
-                    break;
-                }
+                (_, Some(_)) => return Err(IntakeFault::Config),
             }
             self.next += 1;
         }
-        Ok(self.is_whole)
+        Ok(self.is_whole())
+    }
+
+    fn is_whole(&self) -> bool {
+        let description = self.description.as_ref();
+        description.is_some_and(|description| self.config_size >= description.config_size as usize)
     }
 
     /// The description, once it has come.
@@ -157,6 +151,9 @@ fn read_description(bytes: &[u8]) -> Result<DomainDescription, IntakeFault> {
     let description: DomainDescription = decode(bytes).map_err(|_| IntakeFault::Description)?;
     let DomainDescription { vcpu_count, gfn_count, page_count, .. } = description;
     let vcpus_fit = vcpu_count >= 1 && vcpu_count as usize <= VCPU_COUNT_MAX;
+    if description.config_size as usize > XL_CONFIG_SIZE_MAX {
+        return Err(IntakeFault::Config);
+    }
     if !vcpus_fit || !(1..=GFN_COUNT_MAX).contains(&gfn_count) || page_count > gfn_count {
         return Err(IntakeFault::Limits { vcpu_count, gfn_count });
     }
@@ -197,6 +194,7 @@ pub(super) mod tests {
             page_count: 0x8000,
             grant_version: 1,
             interval_ms: 25,
+            config_size: 11,
         }
     }
 
@@ -208,15 +206,15 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_opening_is_whole_when_something_else_follows() {
+    fn an_opening_is_whole_with_its_configuration() {
         let (mut producer, mut consumer) = ring();
         let mut intake = Intake::new();
         assert_eq!(intake.turn(&mut consumer), Ok(false));
         push_description(&mut producer, &description("guest", 2));
         assert_eq!(intake.turn(&mut consumer), Ok(false));
         push(&mut producer, Entry::raw(EntryKind::Config, 0, 0, 8), b"name='a'");
-        push(&mut producer, Entry::raw(EntryKind::Config, 0, 8, 3), b"\n#\n");
         assert_eq!(intake.turn(&mut consumer), Ok(false));
+        push(&mut producer, Entry::raw(EntryKind::Config, 0, 8, 3), b"\n#\n");
         push(&mut producer, Entry::raw(EntryKind::Page, 0, 7, 4096), &[]);
         assert_eq!(intake.turn(&mut consumer), Ok(true));
         assert_eq!(intake.config(), b"name='a'\n#\n");
@@ -239,10 +237,15 @@ pub(super) mod tests {
         assert_eq!(opened(&good, &[]), Ok(false));
         let gap = Entry::raw(EntryKind::Config, 0, 1, 10);
         assert_eq!(opened(&good, &[gap]), Err(IntakeFault::Config));
+        let page = Entry::raw(EntryKind::Page, 0, 0, 4096);
+        assert_eq!(opened(&good, &[page]), Err(IntakeFault::Config));
         let long: Vec<Entry> =
             (0..5).map(|part| Entry::raw(EntryKind::Config, 0, part * 4096, 4096)).collect();
-        assert_eq!(opened(&good, &long[..4]), Ok(false));
-        assert_eq!(opened(&good, &long), Err(IntakeFault::Config));
+        let longest = DomainDescription { config_size: 16 * 1024, ..good.clone() };
+        assert_eq!(opened(&longest, &long[..3]), Ok(false));
+        assert_eq!(opened(&longest, &long[..4]), Ok(true));
+        let too_long = DomainDescription { config_size: 16 * 1024 + 1, ..good.clone() };
+        assert_eq!(opened(&too_long, &long), Err(IntakeFault::Config));
         for name in ["", "../x", "a b", "a/b"] {
             assert_eq!(opened(&description(name, 1), &[]), Err(IntakeFault::Description));
         }

@@ -160,7 +160,8 @@ impl Protection<'_> {
         capture: &Capture<'_>,
         output: &mut EpochOutput<'_>,
     ) -> Result<(), ProtectError> {
-        let description = capture.describe(&self.name, self.options.interval_ms)?;
+        let config_size = u32::try_from(self.config.len()).expect("bounded by its buffer");
+        let description = capture.describe(&self.name, self.options.interval_ms, config_size)?;
         let mut bytes = [0; DESCRIPTION_SIZE_MAX];
         let size =
             codec::encode(&description, &mut bytes).map_err(|_| CaptureError::StateTooLong)?;
