@@ -25,7 +25,7 @@ class Protection:
 
     vcpus: int = 1
     interval_ms: int = 25
-    timeout_ms: int = 500
+    timeout_ms: int = 2000
     gate: str = "plug"
 
     def protect_command(self, primary: Host) -> str:

@@ -7,7 +7,7 @@ use super::error::ProtectError;
 use super::surroundings::{Interruption, Program};
 use crate::capture::{Capture, CaptureError, EpochOutput, ShutdownReason, Store};
 use crate::codec;
-use crate::limits::{DESCRIPTION_SIZE_MAX, DOMAIN_NAME_SIZE_MAX};
+use crate::limits::{DESCRIPTION_SIZE_MAX, DOMAIN_NAME_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY};
 use crate::options::ProtectOptions;
 use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::{clock, process};
@@ -223,7 +223,25 @@ impl Protection<'_> {
                 self.write_status(output.control(), &EpochFigures::default());
             }
         }
+        if let Some(end) = self.wait_for_empty_ring(output)? {
+            return Ok(Some(end));
+        }
         crate::log!("{}: first full copy sent, {sent_count} pages", self.name);
+        Ok(None)
+    }
+
+    /// Waits until the backup has taken everything: the first checkpoint must not wait for room in
+    /// the ring with the guest paused.
+    fn wait_for_empty_ring(
+        &mut self,
+        output: &mut EpochOutput<'_>,
+    ) -> Result<Option<SessionEnd>, ProtectError> {
+        while output.free_entry_count()? < RING_ENTRY_COUNT_PRIMARY {
+            if let Some(end) = self.interruption()? {
+                return Ok(Some(end));
+            }
+            self.tick(output, &EpochFigures::default());
+        }
         Ok(None)
     }
 
