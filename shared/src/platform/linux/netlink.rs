@@ -43,6 +43,8 @@ impl core::error::Error for NetlinkError {}
 pub struct NetlinkSocket {
     fd: OwnedFd,
     answer: [u8; ANSWER_SIZE_MAX],
+    /// Messages that were sent and whose acknowledgements were not read yet.
+    unanswered: u32,
 }
 
 impl fmt::Debug for NetlinkSocket {
@@ -63,7 +65,7 @@ impl NetlinkSocket {
         let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)
             .map_err(failed)?;
         set_socket_timeout(&fd, Timeout::Recv, Some(ANSWER_TIMEOUT)).map_err(failed)?;
-        Ok(Self { fd, answer: [0; ANSWER_SIZE_MAX] })
+        Ok(Self { fd, answer: [0; ANSWER_SIZE_MAX], unanswered: 0 })
     }
 
     /// Makes the kernel do every message of `request`, and gives `read` what it sends besides
@@ -74,29 +76,50 @@ impl NetlinkSocket {
     pub fn ask(
         &mut self,
         request: &Request,
-        mut read: impl FnMut(&Reply<'_>),
+        read: impl FnMut(&Reply<'_>),
     ) -> Result<(), NetlinkError> {
-        let failed = |errno| NetlinkError { message: None, errno };
-        rustix::net::send(&self.fd, request.bytes(), SendFlags::empty()).map_err(failed)?;
-        let mut unanswered = request.message_count();
+        self.send(request)?;
+        self.collect(read)
+    }
+
+    /// Makes the kernel do every message of `request`: when this returns, it has done them, or
+    /// refused some. Which, [`NetlinkSocket::collect`] tells later, for a caller in a hurry.
+    ///
+    /// # Panics
+    /// If the answers to an earlier request were not collected.
+    ///
+    /// # Errors
+    /// If the request could not be sent.
+    pub fn send(&mut self, request: &Request) -> Result<(), NetlinkError> {
+        assert_eq!(self.unanswered, 0, "collect the answers before the next request");
+        let sent = rustix::net::send(&self.fd, request.bytes(), SendFlags::empty());
+        sent.map_err(|errno| NetlinkError { message: None, errno })?;
+        self.unanswered = request.message_count();
+        Ok(())
+    }
+
+    /// Reads the answers to what was sent, if any are due; gives `read` what is no acknowledgement.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn collect(&mut self, mut read: impl FnMut(&Reply<'_>)) -> Result<(), NetlinkError> {
         let mut refusal = Ok(());
-        while unanswered > 0 {
+        while self.unanswered > 0 {
             let size = match rustix::net::recv(&self.fd, &mut self.answer, RecvFlags::empty()) {
                 Ok((size, _)) => size,
                 Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => return Err(failed(Errno::TIMEDOUT)),
-                Err(errno) => return Err(failed(errno)),
+                Err(errno) => {
+                    self.unanswered = 0;
+                    let errno = if errno == Errno::AGAIN { Errno::TIMEDOUT } else { errno };
+                    return Err(NetlinkError { message: None, errno });
+                }
             };
             for reply in replies(&self.answer[..size]) {
                 match reply.kind {
-                    NLMSG_DONE => unanswered -= 1,
+                    NLMSG_DONE => self.unanswered = self.unanswered.saturating_sub(1),
                     NLMSG_ERROR => {
-                        unanswered -= 1;
-                        let number = error_number(&reply).unwrap_or(Errno::BADMSG.raw_os_error());
-                        if number != 0 && refusal.is_ok() {
-                            let errno = Errno::from_raw_os_error(number);
-                            refusal = Err(NetlinkError { message: Some(reply.sequence), errno });
-                        }
+                        self.unanswered = self.unanswered.saturating_sub(1);
+                        refusal = refusal.and_then(|()| verdict(&reply));
                     }
                     _ => read(&reply),
                 }
@@ -111,6 +134,17 @@ impl NetlinkSocket {
     /// The first refusal.
     pub fn tell(&mut self, request: &Request) -> Result<(), NetlinkError> {
         self.ask(request, |_| {})
+    }
+}
+
+/// What an acknowledgement says: error number 0 is none.
+fn verdict(reply: &Reply<'_>) -> Result<(), NetlinkError> {
+    match error_number(reply).unwrap_or(Errno::BADMSG.raw_os_error()) {
+        0 => Ok(()),
+        number => {
+            let errno = Errno::from_raw_os_error(number);
+            Err(NetlinkError { message: Some(reply.sequence), errno })
+        }
     }
 }
 

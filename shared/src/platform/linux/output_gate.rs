@@ -46,12 +46,20 @@ pub struct OutputGate {
     domid: u16,
     socket: Option<NetlinkSocket>,
     interfaces: Vec<GatedInterface, GATE_INTERFACE_COUNT_MAX>,
+    /// Why an epoch could not be ended: nothing may be acknowledged any more.
+    hold_error: Option<GateError>,
 }
 
 impl OutputGate {
     /// A gate that holds nothing, for `--gate none`.
     pub fn none() -> Self {
-        Self { order: EpochOrder::new(), domid: 0, socket: None, interfaces: Vec::new() }
+        Self {
+            order: EpochOrder::new(),
+            domid: 0,
+            socket: None,
+            interfaces: Vec::new(),
+            hold_error: None,
+        }
     }
 
     /// Installs the gate at all interfaces of a running domain. Frames pass through it until the
@@ -93,8 +101,12 @@ impl OutputGate {
         self.order.is_pass_through()
     }
 
-    /// Ends an epoch: to be called while the guest is paused. The first call also begins to hold
-    /// frames, and makes sure that none from before stays in a plug, which would shift its counts.
+    /// Ends an epoch: to be called while the guest is paused, and one system call long. The first
+    /// call also begins to hold frames, and makes sure that none from before stays in a plug, which
+    /// would shift its counts.
+    ///
+    /// What the kernel answered is looked at before anything else is asked of it, so before the
+    /// epoch can be released; after the pause, [`OutputGate::confirm`] does it at once.
     ///
     /// # Panics
     /// If the epoch before was not acknowledged.
@@ -102,19 +114,32 @@ impl OutputGate {
     /// # Errors
     /// If a plug could not be told: then frames may be held too long, and none leaves too early.
     pub fn end_epoch(&mut self, epoch: u64) -> Result<(), GateError> {
+        self.confirm()?;
         let is_first = self.order.is_pass_through();
         let action = self.order.end_epoch(epoch);
-        self.tell_all(action)?;
-        if !is_first {
-            return Ok(());
+        if is_first { self.begin_to_hold(action) } else { self.send_to_all(action) }
+    }
+
+    /// Looks whether every plug has taken the last [`OutputGate::end_epoch`].
+    ///
+    /// # Errors
+    /// If one has not: its frames of the next epoch would count for the one that ended, so nothing
+    /// is acknowledged any more, and this error stays, until [`OutputGate::release_all`].
+    pub fn confirm(&mut self) -> Result<(), GateError> {
+        if let Some(Err(error)) = self.socket.as_mut().map(|socket| socket.collect(|_| {})) {
+            self.hold_error = Some(self.refused(GateStep::Hold, error));
         }
+        self.hold_error.map_or(Ok(()), Err)
+    }
+
+    fn begin_to_hold(&mut self, action: PlugAction) -> Result<(), GateError> {
         for _ in 0..FIRST_EPOCH_TRIES {
+            self.tell_all(action)?;
             if self.counters()?.frames_held == 0 {
                 return Ok(());
             }
             self.tell_all(PlugAction::ReleaseIndefinite)?;
             super::clock::yield_now();
-            self.tell_all(action)?;
         }
         Err(GateError::NeverEmpty)
     }
@@ -125,8 +150,9 @@ impl OutputGate {
     /// If `epoch` is not in flight.
     ///
     /// # Errors
-    /// If a plug could not be told: then frames are held that may leave.
+    /// If a plug could not be told, or had not taken the end of the epoch: then frames stay held.
     pub fn acknowledge(&mut self, epoch: u64) -> Result<(), GateError> {
+        self.confirm()?;
         let action = self.order.acknowledge(epoch);
         self.tell_all(action)
     }
@@ -136,6 +162,9 @@ impl OutputGate {
     /// # Errors
     /// If a plug could not be told.
     pub fn release_all(&mut self) -> Result<(), GateError> {
+        // All frames may leave, so it does not matter to which epoch they were counted.
+        let _ = self.confirm();
+        self.hold_error = None;
         let action = self.order.release_all();
         self.tell_all(action)
     }
@@ -145,6 +174,7 @@ impl OutputGate {
     /// # Errors
     /// If the kernel refuses a step.
     pub fn close(mut self) -> Result<(), GateError> {
+        let _ = self.confirm();
         let _ = self.order.release_all();
         match self.socket.as_mut() {
             Some(socket) => install::remove(socket, self.domid),
@@ -157,6 +187,7 @@ impl OutputGate {
     /// # Errors
     /// If the kernel refuses to tell.
     pub fn counters(&mut self) -> Result<GateCounters, GateError> {
+        self.confirm()?;
         let Some(socket) = self.socket.as_mut() else {
             return Ok(GateCounters::default());
         };
@@ -181,6 +212,7 @@ impl OutputGate {
     /// # Errors
     /// [`GateError::InterfacesChanged`], or what the kernel says.
     pub fn verify(&mut self) -> Result<(), GateError> {
+        self.confirm()?;
         let Some(socket) = self.socket.as_mut() else {
             return Ok(());
         };
@@ -197,6 +229,18 @@ impl OutputGate {
     }
 
     fn tell_all(&mut self, action: PlugAction) -> Result<(), GateError> {
+        self.send_to_all(action)?;
+        let step = match action {
+            PlugAction::Buffer => GateStep::Hold,
+            _ => GateStep::Release,
+        };
+        match self.socket.as_mut().map(|socket| socket.collect(|_| {})) {
+            Some(Err(error)) => Err(self.refused(step, error)),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    fn send_to_all(&mut self, action: PlugAction) -> Result<(), GateError> {
         let Some(socket) = self.socket.as_mut() else {
             return Ok(());
         };
@@ -204,11 +248,7 @@ impl OutputGate {
         for interface in &self.interfaces {
             requests::tell_plug(&mut request, interface.ifb_index, action);
         }
-        let step = match action {
-            PlugAction::Buffer => GateStep::Hold,
-            _ => GateStep::Release,
-        };
-        socket.tell(&request).map_err(|error| self.refused(step, error))
+        socket.send(&request).map_err(|error| self.refused(GateStep::Hold, error))
     }
 
     /// Each request here has one message per interface, in their order.
