@@ -43,7 +43,9 @@ const TCA_ACT_KIND: u16 = 1;
 const TCA_ACT_OPTIONS: u16 = 2;
 const TCA_MIRRED_PARMS: u16 = 2;
 const TCA_EGRESS_REDIR: i32 = 1;
-const TC_ACT_STOLEN: i32 = 4;
+const TCA_GACT_PARMS: u16 = 2;
+const TC_ACT_SHOT: i32 = 2;
+const TC_ACT_PIPE: i32 = 3;
 
 /// How the filter that redirects says "every frame": kernels have one or the other, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,33 +123,45 @@ pub fn redirect_all(
         FilterKind::Matchall => {
             request.text_attribute(TCA_KIND, "matchall");
             request.nested(TCA_OPTIONS, |request| {
-                request.nested(TCA_MATCHALL_ACT, |request| redirect_action(request, target_index));
+                request.nested(TCA_MATCHALL_ACT, |request| redirect_actions(request, target_index));
             });
         }
         FilterKind::U32 => {
             request.text_attribute(TCA_KIND, "u32");
             request.nested(TCA_OPTIONS, |request| {
                 request.attribute(TCA_U32_SEL, &u32_selector_of_everything());
-                request.nested(TCA_U32_ACT, |request| redirect_action(request, target_index));
+                request.nested(TCA_U32_ACT, |request| redirect_actions(request, target_index));
             });
         }
     }
 }
 
-/// The first and only action of a filter: `mirred` in its redirecting form, which takes the frame
-/// itself and leaves none behind.
-fn redirect_action(request: &mut Request, target_index: u32) {
+/// The actions of a filter: redirect a copy, then drop the frame itself.
+///
+/// Without the second action the kernel would redirect the frame itself, and a guest's frame is in
+/// the guest's own memory, granted to the host: while it is held the guest cannot reuse its place
+/// in the ring (256 frames and it stands still), nor can its domain be destroyed. Copying takes the
+/// frame out of the guest's memory (`skb_clone` calls `skb_orphan_frags`); `mirred` copies when
+/// its result is not the frame's end (net/sched/act_mirred.c, `tcf_mirred_can_reinsert`).
+fn redirect_actions(request: &mut Request, target_index: u32) {
     const FIRST: u16 = 1;
+    const SECOND: u16 = 2;
     // struct tc_mirred: index, capab, action, refcnt, bindcnt, eaction, ifindex.
-    let mut parameters = [0; 28];
-    parameters[8..12].copy_from_slice(&TC_ACT_STOLEN.to_ne_bytes());
-    parameters[20..24].copy_from_slice(&TCA_EGRESS_REDIR.to_ne_bytes());
-    parameters[24..28].copy_from_slice(&target_index.to_ne_bytes());
-    request.nested(FIRST, |request| {
-        request.text_attribute(TCA_ACT_KIND, "mirred");
-        request.nested(TCA_ACT_OPTIONS, |request| {
-            request.attribute(TCA_MIRRED_PARMS, &parameters);
-        });
+    let mut redirect = [0; 28];
+    redirect[8..12].copy_from_slice(&TC_ACT_PIPE.to_ne_bytes());
+    redirect[20..24].copy_from_slice(&TCA_EGRESS_REDIR.to_ne_bytes());
+    redirect[24..28].copy_from_slice(&target_index.to_ne_bytes());
+    action(request, FIRST, "mirred", TCA_MIRRED_PARMS, &redirect);
+    // struct tc_gact: index, capab, action, refcnt, bindcnt.
+    let mut drop = [0; 20];
+    drop[8..12].copy_from_slice(&TC_ACT_SHOT.to_ne_bytes());
+    action(request, SECOND, "gact", TCA_GACT_PARMS, &drop);
+}
+
+fn action(request: &mut Request, order: u16, kind: &str, parameters_kind: u16, parameters: &[u8]) {
+    request.nested(order, |request| {
+        request.text_attribute(TCA_ACT_KIND, kind);
+        request.nested(TCA_ACT_OPTIONS, |request| request.attribute(parameters_kind, parameters));
     });
 }
 

@@ -38,8 +38,8 @@ impl GateStep {
             (Self::CreatePlug, Errno::NOENT) => Some(("the qdisc plug", "sch_plug")),
             (Self::AttachIngress, Errno::NOENT) => Some(("the qdisc ingress", "sch_ingress")),
             (Self::Redirect, Errno::NOENT) => Some((
-                "the filter matchall (or u32) or the action mirred",
-                "-a cls_matchall act_mirred",
+                "the filter matchall (or u32) or the action mirred or gact",
+                "-a cls_matchall act_mirred act_gact",
             )),
             _ => None,
         }
