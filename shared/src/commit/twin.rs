@@ -21,7 +21,7 @@ use crate::xen::xenstore::{XenstoreError, domains};
 use crate::xen::{Domid, GuestMemory, Xen, XenError};
 
 /// How long `xl` may take to build or destroy a domain.
-const XL_TIMEOUT_MS: u32 = 120_000;
+const XL_TIMEOUT_MS: u32 = 300_000;
 /// Pages that a running guest may own beyond those that a new twin has.
 const PAGE_COUNT_SLACK: u64 = 256;
 
@@ -150,9 +150,14 @@ impl<'a> Twin<'a> {
         if let Some(domid) = domains::domid_of_name(store, name.as_str())? {
             return Err(TwinFault::NameTaken { name, domid });
         }
-        run_xl(&["create", "-p", "-e", path.as_str()])?;
-        let domid =
-            domains::domid_of_name(store, name.as_str())?.ok_or(TwinFault::Missing(name))?;
+        let built = run_xl(&["create", "-p", "-e", path.as_str()]);
+        let found = domains::domid_of_name(store, name.as_str())?;
+        if let (Err(_), Some(domid)) = (&built, found) {
+            // The name was free before, so this is what an xl that was killed has left.
+            let _ = destroy(domid);
+        }
+        built?;
+        let domid = found.ok_or(TwinFault::Missing(name))?;
         let twin = Self::adopt(xen, domid, description);
         if twin.is_err() {
             // The first fault is the one to tell.
