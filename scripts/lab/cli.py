@@ -70,7 +70,7 @@ def _add_scenarios(commands: Commands[argparse.ArgumentParser]) -> None:
     )
 
     test = commands.add_parser("test", help="run the lab's tests")
-    test.add_argument("--only", metavar="WORDS", help="only tests whose title contains these words")
+    test.add_argument("--only", metavar="WORDS", help="only tests whose title or module contains this")
     _add_shape(test, name="test")
     test.set_defaults(run=lambda given: testing.run_tests(given.name, _shape(given), given.only))
 

@@ -52,16 +52,16 @@ def prepare(lab: Lab) -> None:
             install(host, key)
 
 
-def reset(lab: Lab) -> None:
-    """Leaves every running host without guest and helpers; boots the ones that were killed again."""
+def reset(lab: Lab, needed: str = "ab") -> None:
+    """Leaves every running host without guest and helpers; boots the needed ones that are not running."""
     for host in lab.hosts.values():
         if host.running:
             for program in ("primary-helper", "backup-helper"):
                 host.run(f"killall -KILL {program} 2>/dev/null; true")
             destroy_guest(host)
             host.run("for name in $(xl list | awk 'NR > 1 && $2 > 0 { print $2 }'); do xl destroy $name; done")
-    for letter, host in lab.hosts.items():
-        if not host.running:
+    for letter in needed:
+        if not lab.hosts[letter].running:
             lab.reboot(letter)
 
 

@@ -30,20 +30,21 @@ class TestFailed(LabError):
 
 @dataclass(frozen=True)
 class LabTest:
-    """A test and the line that names it."""
+    """A test, the line that names it, and the hosts it needs."""
 
     title: str
     body: TestBody
+    hosts: str
 
 
 _registered: list[LabTest] = []
 
 
-def lab_test(title: str) -> Callable[[TestBody], TestBody]:
-    """Marks a function as a test."""
+def lab_test(title: str, hosts: str = "ab") -> Callable[[TestBody], TestBody]:
+    """Marks a function as a test; the hosts it names are up when it starts."""
 
     def register(body: TestBody) -> TestBody:
-        _registered.append(LabTest(title, body))
+        _registered.append(LabTest(title, body, hosts))
         return body
 
     return register
@@ -56,10 +57,10 @@ def expect(condition: bool, otherwise: str) -> None:
 
 
 def collect(chosen: str | None) -> list[LabTest]:
-    """All tests, or those whose title contains the chosen words."""
+    """All tests, or those whose title or module contains the chosen words."""
     for module in sorted(pkgutil.iter_modules(tests.__path__), key=lambda found: found.name):
         importlib.import_module(f"lab.tests.{module.name}")
-    return [test for test in _registered if not chosen or chosen in test.title]
+    return [test for test in _registered if not chosen or chosen in test.title or chosen in test.body.__module__]
 
 
 def run_tests(name: str, shape: Shape, chosen: str | None) -> int:
@@ -67,10 +68,10 @@ def run_tests(name: str, shape: Shape, chosen: str | None) -> int:
     selected = collect(chosen)
     failed = 0
     if not selected:
-        raise LabError(f"no test's title contains {chosen!r}")
+        raise LabError(f"no test's title or module contains {chosen!r}")
     build_helpers()
     with Lab(name, "ab", shape) as lab:
-        lab.boot()
+        lab.boot("".join(sorted({letter for test in selected for letter in test.hosts})))
         for test in selected:
             began = time.monotonic()
             problem = _run(lab, test)
@@ -86,7 +87,7 @@ def run_tests(name: str, shape: Shape, chosen: str | None) -> int:
 
 def _run(lab: Lab, test: LabTest) -> str:
     try:
-        reset(lab)
+        reset(lab, test.hosts)
         prepare(lab)
         test.body(lab)
     except (LabError, OSError, AssertionError) as error:

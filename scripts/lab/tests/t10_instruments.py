@@ -11,7 +11,7 @@ from lab.testing import expect, lab_test
 IMAGE = "/root/checkpoint.img"
 
 
-@lab_test("a client's stream is verified whole without any protection")
+@lab_test("a client's stream is verified whole without any protection", hosts="a")
 def stream_is_whole(lab: Lab) -> None:
     """The stream itself is sound."""
     create_guest(lab.a)
@@ -23,7 +23,7 @@ def stream_is_whole(lab: Lab) -> None:
     expect(verdict.progress.receipted > 0, "nothing of what the client sent was receipted")
 
 
-@lab_test("a guest that is rolled back after its output was sent is found out")
+@lab_test("a guest that is rolled back after its output was sent is found out", hosts="a")
 def rollback_is_noticed(lab: Lab) -> None:
     """The opposite of output commit, made with the toolstack's own checkpoint."""
     create_guest(lab.a)

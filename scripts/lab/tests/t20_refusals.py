@@ -44,7 +44,7 @@ def protect(host: Host, **options: str) -> str:
     return shlex.join(words)
 
 
-@lab_test("usage errors end with status 2")
+@lab_test("usage errors end with status 2", hosts="a")
 def usage(lab: Lab) -> None:
     """Both programs, with an option they do not have and with none at all."""
     for program in ("primary-helper", "backup-helper"):
@@ -53,7 +53,7 @@ def usage(lab: Lab) -> None:
     refused(lab.a, "primary-helper protect --domain guest", 2)
 
 
-@lab_test("--help and --version end with status 0")
+@lab_test("--help and --version end with status 0", hosts="a")
 def help_and_version(lab: Lab) -> None:
     """They are how a person meets the programs."""
     for program in ("primary-helper", "backup-helper"):
@@ -61,14 +61,14 @@ def help_and_version(lab: Lab) -> None:
         expect(bool(lab.a.run(f"{program} --version").stdout.strip()), f"{program} --version prints nothing")
 
 
-@lab_test("a domain that does not exist is refused")
+@lab_test("a domain that does not exist is refused", hosts="a")
 def no_domain(lab: Lab) -> None:
     """By name and by number."""
     refused(lab.a, protect(lab.a, domain="nobody"), 1, "nobody", "domain")
     refused(lab.a, protect(lab.a, domain="4711"), 1, "4711", "domain")
 
 
-@lab_test("key files that others can read, that are malformed or absent are refused")
+@lab_test("key files that others can read, that are malformed or absent are refused", hosts="a")
 def key_files(lab: Lab) -> None:
     """A key that leaks or is mistyped must not be used."""
     paused_guest(lab.a)
@@ -84,21 +84,21 @@ def key_files(lab: Lab) -> None:
     refused(lab.a, protect(lab.a, key_file="/root/absent"), 1, "/root/absent", "key")
 
 
-@lab_test("a link over an interface that does not exist is refused")
+@lab_test("a link over an interface that does not exist is refused", hosts="a")
 def no_interface(lab: Lab) -> None:
     """The interface is named in the message."""
     paused_guest(lab.a)
-    refused(lab.a, protect(lab.a, link=f"nic7={lab.b.plan.mac('repl')}"), 1, "nic7")
+    refused(lab.a, protect(lab.a, link=f"nic7={lab.a.plan.peer.mac('repl')}"), 1, "nic7")
 
 
-@lab_test("a PV guest is refused")
+@lab_test("a PV guest is refused", hosts="a")
 def pv_guest(lab: Lab) -> None:
     """Debian's Xen cannot log the dirty pages of one."""
     paused_guest(lab.a, type='"pv"')
     refused(lab.a, protect(lab.a), 1, "pv", "hvm", "pvh")
 
 
-@lab_test("a guest with a disk is refused")
+@lab_test("a guest with a disk is refused", hosts="a")
 def guest_with_disk(lab: Lab) -> None:
     """In-flight disk requests are not carried over, so such a guest must not be protected."""
     lab.a.run("dd if=/dev/zero of=/root/disk.img bs=1M count=4 2>/dev/null; losetup /dev/loop0 /root/disk.img")
@@ -109,7 +109,7 @@ def guest_with_disk(lab: Lab) -> None:
         lab.a.run(f"xl destroy {GUEST_NAME}; losetup -d /dev/loop0", check=False)
 
 
-@lab_test("a kernel without sch_plug is refused before the guest is touched")
+@lab_test("a kernel without sch_plug is refused before the guest is touched", hosts="a")
 def missing_module(lab: Lab) -> None:
     """Without it nothing could hold the guest's output back."""
     paused_guest(lab.a)
@@ -135,10 +135,10 @@ def missing_xl(lab: Lab) -> None:
         lab.b.run("mv /usr/lib/xen-4.17/bin/xl.hidden /usr/lib/xen-4.17/bin/xl")
 
 
-@lab_test("a configuration file that does not exist is refused")
+@lab_test("a configuration file that does not exist is refused", hosts="a")
 def missing_config(lab: Lab) -> None:
     """On either side."""
     paused_guest(lab.a)
     refused(lab.a, protect(lab.a, config="/root/absent.cfg"), 1, "/root/absent.cfg")
-    stand_by = Protection().stand_by_command(lab.b).replace(config_path(1), "/root/absent.cfg")
-    refused(lab.b, stand_by, 1, "/root/absent.cfg")
+    stand_by = Protection().stand_by_command(lab.a).replace(config_path(1), "/root/absent.cfg")
+    refused(lab.a, stand_by, 1, "/root/absent.cfg")
