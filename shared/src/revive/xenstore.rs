@@ -59,6 +59,11 @@ pub fn introduce_again(
             .write(Transaction::NONE, path(domid, entry).as_str(), number.as_str().as_bytes())
             .while_doing("writing the ports of the guest's rings")?;
     }
+    // A guest says once, when it boots, that it can suspend; it has shown just now that it can.
+    // Without this it could not be protected again, nor saved.
+    store
+        .write(Transaction::NONE, path(domid, "control/feature-suspend").as_str(), b"1")
+        .while_doing("noting that the guest can suspend")?;
     // xenstored has seen the domain shut down; from here on it reports the next time, too.
     store.resume(domid).while_doing("telling xenstored that the guest lives again")
 }
