@@ -4,19 +4,22 @@
 //! never waits: what cannot be sent now is told, and [`PacketSocket::wait_readable`] waits for
 //! frames where the caller wants to. What the frames mean is the link's business.
 
-use super::errno::ErrnoText;
+mod abi;
+mod error;
+
+pub use error::{PacketSocketError, PacketSocketErrorKind};
+
 use super::syscall::{
     SYSCALL_GETSOCKOPT, SYSCALL_RECVMMSG, SYSCALL_SENDMMSG, SYSCALL_SETSOCKOPT, syscall,
 };
 use crate::text::FixedText;
-use core::fmt;
-use core::mem::{offset_of, size_of};
+use abi::{INTERFACE_ANSWER_SIZE, InterfaceRequest, IoVector, MessageHeader, SockaddrLl};
+use core::mem::size_of;
 use core::ptr;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::ioctl::Updater;
-use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 /// Bytes of an interface name (include/uapi/linux/if.h: IFNAMSIZ is 16 with the final zero).
@@ -43,57 +46,6 @@ const SOL_PACKET: usize = 263;
 const PACKET_STATISTICS: usize = 6;
 const PACKET_QDISC_BYPASS: usize = 20;
 const MSG_DONTWAIT: usize = 0x40;
-
-/// What went wrong with a packet socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PacketSocketErrorKind {
-    /// The host has no such interface.
-    NoInterface,
-    /// The interface does not carry Ethernet frames.
-    NotEthernet,
-    /// The interface is a port of a bridge, which takes its frames before any socket sees them.
-    BridgePort,
-    /// The interface is not up.
-    Down,
-    /// A step failed.
-    System(&'static str, Errno),
-}
-
-/// A packet socket could not be opened or used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PacketSocketError {
-    /// On which interface.
-    pub interface: FixedText<INTERFACE_NAME_SIZE_MAX>,
-    /// What went wrong.
-    pub kind: PacketSocketErrorKind,
-}
-
-impl fmt::Display for PacketSocketError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let interface = self.interface;
-        match self.kind {
-            PacketSocketErrorKind::NoInterface => {
-                write!(formatter, "there is no network interface {interface}: see `ip link`")
-            }
-            PacketSocketErrorKind::NotEthernet => {
-                write!(formatter, "{interface} does not carry Ethernet: choose another interface")
-            }
-            PacketSocketErrorKind::BridgePort => write!(
-                formatter,
-                "{interface} is a port of a bridge, which takes its frames: \
-                 use the bridge itself or another interface"
-            ),
-            PacketSocketErrorKind::Down => {
-                write!(formatter, "{interface} is down: `ip link set {interface} up`")
-            }
-            PacketSocketErrorKind::System(step, errno) => {
-                write!(formatter, "{interface}: cannot {step}: {}", ErrnoText(errno))
-            }
-        }
-    }
-}
-
-impl core::error::Error for PacketSocketError {}
 
 /// What the kernel counted for a socket since the last question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -350,104 +302,5 @@ impl PacketSocket {
     fn error(&self, step: &'static str, errno: Errno) -> PacketSocketError {
         let kind = PacketSocketErrorKind::System(step, errno);
         PacketSocketError { interface: self.interface, kind }
-    }
-}
-
-/// Bytes of the union in `struct ifreq` on x86-64 (include/uapi/linux/if.h).
-const INTERFACE_ANSWER_SIZE: usize = 24;
-
-/// `struct ifreq`: 40 bytes on x86-64.
-#[repr(C, align(8))]
-struct InterfaceRequest {
-    name: [u8; 16],
-    answer: [u8; INTERFACE_ANSWER_SIZE],
-}
-
-const _: () = assert!(size_of::<InterfaceRequest>() == 40);
-
-/// `struct sockaddr_ll` (include/uapi/linux/if_packet.h): 20 bytes.
-#[repr(C)]
-struct SockaddrLl {
-    family: u16,
-    /// In network order.
-    protocol: u16,
-    interface_index: i32,
-    hardware_type: u16,
-    packet_type: u8,
-    address_size: u8,
-    address: [u8; 8],
-}
-
-const _: () = assert!(size_of::<SockaddrLl>() == 20);
-
-impl SockaddrLl {
-    fn new(interface_index: u32, ethertype: u16) -> Self {
-        Self {
-            family: AddressFamily::PACKET.as_raw(),
-            protocol: ethertype.to_be(),
-            interface_index: interface_index.cast_signed(),
-            hardware_type: 0,
-            packet_type: 0,
-            address_size: 0,
-            address: [0; 8],
-        }
-    }
-}
-
-// SAFETY: the pointer is to a whole `sockaddr_ll`, with its size.
-unsafe impl SocketAddrArg for SockaddrLl {
-    unsafe fn with_sockaddr<R>(
-        &self,
-        call: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R,
-    ) -> R {
-        const SIZE: SocketAddrLen = 20;
-        call(ptr::from_ref(self).cast(), SIZE)
-    }
-}
-
-/// `struct iovec`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct IoVector {
-    base: *mut u8,
-    size: usize,
-}
-
-impl IoVector {
-    const EMPTY: Self = Self { base: ptr::null_mut(), size: 0 };
-}
-
-/// `struct mmsghdr` (include/linux/socket.h): a `struct msghdr` of 56 bytes, then the size that
-/// was sent or received, 64 bytes in all on x86-64.
-#[repr(C)]
-struct MessageHeader {
-    name: *mut u8,
-    name_size: u32,
-    vectors: *mut IoVector,
-    vector_count: usize,
-    control: *mut u8,
-    control_size: usize,
-    flags: u32,
-    flags_padding: u32,
-    size: u32,
-}
-
-const _: () = assert!(offset_of!(MessageHeader, vectors) == 16);
-const _: () = assert!(offset_of!(MessageHeader, size) == 56);
-const _: () = assert!(size_of::<MessageHeader>() == 64);
-
-impl MessageHeader {
-    fn for_each(vectors: &mut [IoVector; PACKET_BATCH_MAX]) -> [Self; PACKET_BATCH_MAX] {
-        vectors.each_mut().map(|vector| Self {
-            name: ptr::null_mut(),
-            name_size: 0,
-            vectors: vector,
-            vector_count: 1,
-            control: ptr::null_mut(),
-            control_size: 0,
-            flags: 0,
-            flags_padding: 0,
-            size: 0,
-        })
     }
 }

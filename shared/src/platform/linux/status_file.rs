@@ -50,6 +50,7 @@ impl core::error::Error for AlreadyDriven {}
 pub struct StatusFile {
     path: RecordPath,
     file: Option<OwnedFd>,
+    previous: Option<StatusRecord>,
     has_warned: bool,
 }
 
@@ -68,7 +69,7 @@ impl StatusFile {
             let _ = fmt::Write::write_fmt(&mut path, format_args!("{separator}{}", part.1));
         }
         let _ = fmt::Write::write_str(&mut path, ending(role));
-        let mut status = Self { path, file: None, has_warned: false };
+        let mut status = Self { path, file: None, previous: None, has_warned: false };
         match create_directory(directory).map_err(|error| error.errno).and_then(|()| status.claim())
         {
             Ok(()) => Ok(status),
@@ -78,6 +79,12 @@ impl StatusFile {
                 Ok(status)
             }
         }
+    }
+
+    /// What a helper of this name, killed before it could end, said last. Its domain's gate may
+    /// still be closed: the domain has another number now if it was started anew.
+    pub fn previous(&self) -> Option<&StatusRecord> {
+        self.previous.as_ref()
     }
 
     /// Overwrites the record; the time is filled in. What fails is said once, until it works again.
@@ -106,6 +113,10 @@ impl StatusFile {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::open(self.path.as_str(), flags, Mode::from_raw_mode(0o644))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let mut slot = [0; RECORD_SIZE];
+        self.previous = read_small(self.path.as_str(), &mut slot)
+            .ok()
+            .and_then(|bytes| decode_record(bytes).ok());
         self.file = Some(file);
         Ok(())
     }
@@ -267,8 +278,14 @@ mod tests {
         let error = StatusFile::create(&directory, "web", Role::Primary).unwrap_err();
         assert!(error.to_string().contains("/web.primary: end it first"), "{error}");
         StatusFile::create(&directory, "web", Role::Backup).unwrap().remove();
+        assert_eq!(first.previous(), None);
         drop(first);
-        StatusFile::create(&directory, "web", Role::Primary).unwrap().remove();
+        let mut killed = StatusFile::create(&directory, "web", Role::Primary).unwrap();
+        killed.write(&record("web", 8));
+        drop(killed);
+        let next = StatusFile::create(&directory, "web", Role::Primary).unwrap();
+        assert_eq!(next.previous().map(|record| record.epoch), Some(8));
+        next.remove();
         std::fs::remove_dir(&directory).unwrap();
     }
 
