@@ -14,6 +14,7 @@ mod intake;
 #[cfg(target_os = "linux")]
 mod session;
 pub mod staging;
+mod staging_fault;
 #[cfg(target_os = "linux")]
 mod twin;
 

@@ -5,7 +5,7 @@
 use core::fmt;
 
 use super::intake::{Intake, IntakeFault};
-use super::staging::{Staging, StagingFault, StagingProgress};
+use super::staging::{CompleteEpoch, Staging, StagingFault, StagingProgress};
 use super::twin::{Twin, TwinConfig, TwinFault};
 use crate::platform::linux::evtchn::EventChannels;
 use crate::platform::linux::memory::MemoryError;
@@ -293,6 +293,9 @@ impl<'a> Commit<'a> {
         let event = match self.stage_entries() {
             Ok(StagingProgress::Idle) => CommitEvent::Idle,
             Ok(StagingProgress::Moved) => CommitEvent::Working,
+            Ok(StagingProgress::Complete(epoch)) if !self.has_every_vcpu() => {
+                self.refuse(CommitFault::Staging(StagingFault::Context { epoch }))
+            }
             Ok(StagingProgress::Complete(epoch)) => {
                 let control = self.ring.control();
                 control.set_complete_epoch(epoch);
@@ -335,6 +338,11 @@ impl<'a> Commit<'a> {
             }
             None => Ok(self.stand_by().unwrap_or(CommitEvent::PrimaryLost { epoch: None })),
         }
+    }
+
+    fn has_every_vcpu(&self) -> bool {
+        let complete = self.staging.as_ref().and_then(Staging::complete);
+        complete.is_some_and(CompleteEpoch::has_every_vcpu)
     }
 
     fn is_applied(&self) -> bool {

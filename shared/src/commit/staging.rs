@@ -7,14 +7,15 @@
 //! twin, and the state kept beside memory is always that of the newest complete epoch: the next
 //! one is gathered in buffers of its own.
 
-use core::fmt;
 use core::ops::Range;
 
 use super::aside::AsidePages;
+pub use super::staging_fault::StagingFault;
 use crate::codec::{CheckpointState, decode};
 use crate::limits::{CHECKPOINT_STATE_SIZE_MAX, HVM_CONTEXT_SIZE_MAX, PAGE_SIZE};
-use crate::revive::check::{StateFault, TwinPlaces, check_state};
-use crate::ring::{Consumer, Encoding, Entry, EntryKind, RingError};
+use crate::revive::check::{TwinPlaces, check_state};
+use crate::ring::{Consumer, Encoding, Entry, EntryKind};
+use crate::xen::hvm_context::HvmContext;
 
 /// Entries that one turn works off at most, so that the caller stays attentive.
 const ENTRY_COUNT_PER_TURN: u64 = 1024;
@@ -41,78 +42,6 @@ pub trait TwinMemory {
 /// The twin has no page at this gfn and cannot get one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMemoryAt(pub u64);
-
-/// Why a session cannot go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StagingFault {
-    /// The other half broke the ring's rules.
-    Ring(RingError),
-    /// An entry belongs to another epoch than the one that is on its way.
-    Order {
-        /// The epoch on its way.
-        wanted: u64,
-        /// The entry's.
-        found: u64,
-    },
-    /// An entry of this kind has no place here.
-    Kind(EntryKind),
-    /// An epoch has another number of entries than its end says.
-    Count {
-        /// The epoch.
-        epoch: u64,
-        /// Entries that came.
-        entries: u64,
-        /// Entries that its end names.
-        wanted: u64,
-    },
-    /// A part of the state or HVM context is out of place, or they exceed the limits.
-    Part {
-        /// The epoch.
-        epoch: u64,
-    },
-    /// The state cannot be read.
-    Decode {
-        /// The epoch.
-        epoch: u64,
-    },
-    /// The state cannot be revived in this twin.
-    State(StateFault),
-    /// A page lies where the twin can have no memory.
-    Gfn(u64),
-}
-
-impl fmt::Display for StagingFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ring(error) => error.fmt(f),
-            Self::State(fault) => fault.fmt(f),
-            Self::Gfn(gfn) => write!(
-                f,
-                "the twin can have no memory at gfn {gfn:#x}: give it the guest's configuration"
-            ),
-            Self::Order { wanted, found } => {
-                write!(f, "an entry of epoch {found} came within epoch {wanted}")
-            }
-            Self::Kind(kind) => write!(f, "an entry of kind {kind:?} came out of place"),
-            Self::Count { epoch, entries, wanted } => {
-                write!(f, "epoch {epoch} has {entries} entries where its end names {wanted}")
-            }
-            Self::Part { epoch } => write!(f, "the state of epoch {epoch} is out of order"),
-            Self::Decode { epoch } => write!(
-                f,
-                "the state of epoch {epoch} is malformed: run the same Pollux version on both hosts"
-            ),
-        }
-    }
-}
-
-impl core::error::Error for StagingFault {}
-
-impl From<RingError> for StagingFault {
-    fn from(error: RingError) -> Self {
-        Self::Ring(error)
-    }
-}
 
 /// Bytes that arrive in parts, in order.
 #[derive(Clone, Debug)]
@@ -167,6 +96,15 @@ impl CompleteEpoch {
     #[must_use]
     pub fn hvm_context(&self) -> &[u8] {
         self.context.used()
+    }
+
+    /// Whether the HVM context can be read and holds every vCPU that was online. To be asked
+    /// before the epoch is acknowledged.
+    #[must_use]
+    pub fn has_every_vcpu(&self) -> bool {
+        let Ok(context) = HvmContext::parse(self.hvm_context()) else { return false };
+        let mut vcpus = (0u16..).zip(&self.state.vcpus);
+        vcpus.all(|(number, vcpu)| !vcpu.online || context.cpu(number).is_some())
     }
 }
 

@@ -59,6 +59,10 @@ pub fn introduce_again(
             .write(Transaction::NONE, path(domid, entry).as_str(), number.as_str().as_bytes())
             .while_doing("writing the ports of the guest's rings")?;
     }
+    // A request that was repeated may still be there, and the resumed guest would obey it.
+    store
+        .write(Transaction::NONE, path(domid, "control/shutdown").as_str(), b"")
+        .while_doing("taking back what the guest was asked")?;
     // A guest says once, when it boots, that it can suspend; it has shown just now that it can.
     // Without this it could not be protected again, nor saved.
     store
