@@ -235,12 +235,14 @@ impl<'a> HvmContext<'a> {
         Some(words)
     }
 
-    /// The ID of the vCPU's local APIC (xAPIC: 8 bits).
+    /// The ID of the vCPU's local APIC, as an MSI addresses it. An xAPIC has it in the highest
+    /// byte of the register, the other bytes zero; an x2APIC, which Linux prefers, is the register,
+    /// and Xen gives out twice the vCPU's number, which fits the lowest byte.
     #[must_use]
     pub fn lapic_id(&self, vcpu: u16) -> Option<u8> {
-        let [.., id] =
+        let [lowest, .., highest] =
             read_u32(self.record(RecordType::LapicRegs, vcpu)?, LAPIC_ID_OFFSET)?.to_le_bytes();
-        Some(id)
+        Some(lowest | highest)
     }
 
     /// The vCPU's TSC_ADJUST register.
