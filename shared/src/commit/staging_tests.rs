@@ -3,7 +3,7 @@
 use super::super::intake::tests::{push, ring};
 use super::*;
 use crate::codec::encode;
-use crate::revive::check::sample;
+use crate::revive::check::{StateFault, sample};
 use crate::ring::Producer;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -22,6 +22,23 @@ fn sample(buffer: &mut [u8]) -> usize {
 }
 
 #[test]
+fn ids_are_those_of_either_apic_mode() {
+    let id_of = |register: u32| {
+        let mut buffer = [0; 2048];
+        let mut registers = [0; 1024];
+        registers[0x20..0x24].copy_from_slice(&register.to_le_bytes());
+        let mut writer = HvmContextWriter::new(&mut buffer);
+        writer.push(RecordType::Header, 0, &[7; 24]).unwrap();
+        writer.push(RecordType::LapicRegs, 3, &registers).unwrap();
+        let length = writer.finish().unwrap();
+        HvmContext::parse(&buffer[..length]).unwrap().lapic_id(3)
+    };
+    assert_eq!(id_of(6 << 24), Some(6), "xAPIC");
+    assert_eq!(id_of(6), Some(6), "x2APIC");
+    assert_eq!(id_of(0), Some(0));
+}
+
+#[test]
 fn records_are_found_by_type_and_instance() {
     let mut buffer = [0; 8192];
     let length = sample(&mut buffer);
