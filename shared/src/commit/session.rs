@@ -1,7 +1,5 @@
 //! One session after another: from the ring's opening to the twin's end, or its life.
 
-#![expect(clippy::result_large_err, reason = "a fault is one line of text, once in a session")]
-
 use core::fmt;
 
 use super::intake::{Intake, IntakeFault};

@@ -4,8 +4,6 @@
 //! `-e` keeps xl from watching it: xl would take the suspending guest of a revival for one that
 //! has ended, and leave.
 
-#![expect(clippy::result_large_err, reason = "a fault is one line of text, once in a session")]
-
 use core::fmt;
 
 use super::staging::{NoMemoryAt, TwinMemory};
