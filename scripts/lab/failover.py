@@ -13,6 +13,9 @@ from lab.settings import LabError
 
 STEADY_SECONDS = 5.0
 TAKEOVER_SECONDS_MAX = 60.0
+# Pages dirtied per 100 ms. Two hosts that are emulated on two cores seal and send a few hundred pages in
+# that time; more would measure the emulator.
+DIRTY_PAGES = 100
 AFTERWARDS_SECONDS = 5.0
 # At 50 messages a second, this many after the takeover show a stream that runs, not a last gasp.
 MESSAGES_AFTERWARDS = 100
@@ -71,6 +74,7 @@ def run_failover(lab: Lab, options: Protection, told: Narrator, steady: float = 
     client = StreamClient(lab.network)
     told.say(f"creating the guest on host a ({options.vcpus} vCPU)")
     create_guest(lab.a, options.vcpus)
+    GuestControl(lab.network).ask(f"dirty {DIRTY_PAGES} 100")
     client.start()
     try:
         with StatusPoller(pair) as poller:

@@ -143,7 +143,7 @@ class Pair:
         """Starts the primary's helper."""
         self.primary.start(self.options.protect_command(self.primary.host))
 
-    def wait_protected(self, timeout: float = 120.0, epochs: int = 20) -> dict[str, str]:
+    def wait_protected(self, timeout: float = 240.0, epochs: int = 5) -> dict[str, str]:
         """Waits until the backup has acknowledged some epochs; a helper that ends is an error at once."""
         deadline = time.monotonic() + timeout
         while True:
