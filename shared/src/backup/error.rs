@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::platform::linux::affinity::PinError;
 use crate::platform::linux::command::CommandError;
+use crate::platform::linux::file::FileError;
 use crate::platform::linux::key_file::KeyFileError;
 use crate::platform::linux::lock::LockError;
 use crate::platform::linux::memory::MemoryError;
@@ -22,6 +23,8 @@ pub enum StandByError {
     Key(KeyFileError),
     /// The toolstack is missing.
     Toolstack(CommandError),
+    /// The configuration for the twin cannot be read.
+    TwinConfig(FileError),
     /// Xen or xenstored cannot be reached.
     Open(XenOpenError),
     /// The replication interface cannot be used.
@@ -55,7 +58,8 @@ impl fmt::Display for StandByError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(error) => error.fmt(f),
-            Self::Toolstack(error) => error.fmt(f),
+            Self::Toolstack(error) => write!(f, "xl, which builds the twin: {error}"),
+            Self::TwinConfig(error) => write!(f, "--twin-config: {error}"),
             Self::Open(error) => error.fmt(f),
             Self::Socket(error) => error.fmt(f),
             Self::LinkDown(interface) => {

@@ -3,13 +3,14 @@
 use super::error::StandByError;
 use super::standing_by::StandingBy;
 use crate::commit::{Commit, CommitOptions};
-use crate::limits::RING_ENTRY_COUNT_MAX;
+use crate::limits::{RING_ENTRY_COUNT_MAX, XL_CONFIG_SIZE_MAX};
 use crate::link::receive::Receive;
 use crate::link_half::{LinkHalf, link_options};
 use crate::options::StandByOptions;
 use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::command::Program;
 use crate::platform::linux::evtchn::EventChannels;
+use crate::platform::linux::file::read_small;
 use crate::platform::linux::key_file::read_key_file;
 use crate::platform::linux::lock::lock_memory;
 use crate::platform::linux::packet_socket::PacketSocket;
@@ -36,6 +37,10 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
     }
     // Missing parts of the host are told now, and not when the twin is needed.
     Program::find("xl")?;
+    if let Some(path) = options.twin_config {
+        let mut config = [0; XL_CONFIG_SIZE_MAX];
+        read_small(path, &mut config).map_err(StandByError::TwinConfig)?;
+    }
     let xen = Xen::open()?;
     let store = open_xenstore()?;
     let events = EventChannels::open()?;
