@@ -28,24 +28,13 @@ fn main(arguments: Arguments) -> ExitStatus {
         }
         Ok(BackupRequest::Status(options)) => {
             let shown = print_status(options.state_directory, options.domain, Role::Backup);
-            return ended(shown);
+            return ExitStatus::of(shown);
         }
-        Ok(BackupRequest::StandBy(options)) => return ended(stand_by(&options)),
+        Ok(BackupRequest::StandBy(options)) => return ExitStatus::of(stand_by(&options)),
         Err(error) => {
             pollux::log!("{error}");
             return ExitStatus::Usage;
         }
     }
     ExitStatus::Done
-}
-
-/// A failure is one line on stderr.
-fn ended<E: core::fmt::Display>(result: Result<(), E>) -> ExitStatus {
-    match result {
-        Ok(()) => ExitStatus::Done,
-        Err(error) => {
-            pollux::log!("{error}");
-            ExitStatus::Failed
-        }
-    }
 }

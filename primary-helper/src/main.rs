@@ -28,24 +28,13 @@ fn main(arguments: Arguments) -> ExitStatus {
         }
         Ok(PrimaryRequest::Status(options)) => {
             let shown = print_status(options.state_directory, options.domain, Role::Primary);
-            return ended(shown);
+            return ExitStatus::of(shown);
         }
-        Ok(PrimaryRequest::Protect(options)) => return ended(protect(&options)),
+        Ok(PrimaryRequest::Protect(options)) => return ExitStatus::of(protect(&options)),
         Err(error) => {
             pollux::log!("{error}");
             return ExitStatus::Usage;
         }
     }
     ExitStatus::Done
-}
-
-/// A failure is one line on stderr.
-fn ended<E: core::fmt::Display>(result: Result<(), E>) -> ExitStatus {
-    match result {
-        Ok(()) => ExitStatus::Done,
-        Err(error) => {
-            pollux::log!("{error}");
-            ExitStatus::Failed
-        }
-    }
 }

@@ -8,7 +8,6 @@
 pub mod affinity;
 pub mod clock;
 pub mod command;
-pub mod copy;
 pub mod errno;
 pub mod evtchn;
 pub mod file;

@@ -22,6 +22,19 @@ pub enum ExitStatus {
     Usage = 2,
 }
 
+impl ExitStatus {
+    /// How a program ends whose work came to this: a failure is one line on stderr.
+    pub fn of<E: core::fmt::Display>(result: Result<(), E>) -> Self {
+        match result {
+            Ok(()) => Self::Done,
+            Err(error) => {
+                crate::log!("{error}");
+                Self::Failed
+            }
+        }
+    }
+}
+
 /// The arguments that the kernel put on a new program's stack.
 #[derive(Clone, Copy, Debug)]
 pub struct Arguments {
