@@ -11,6 +11,7 @@ use crate::platform::linux::memory::MemoryError;
 use crate::platform::linux::packet_socket::PacketSocketError;
 use crate::platform::linux::process::{ForkError, ProcessEnd};
 use crate::platform::linux::status_file::AlreadyDriven;
+use crate::platform::processor::ProcessorError;
 use crate::revive::ReviveError;
 use crate::ring::RingError;
 use crate::text::FixedText;
@@ -19,6 +20,8 @@ use crate::xen::{Domid, XenOpenError};
 /// Why `stand-by` ended with status 1.
 #[derive(Clone, Copy, Debug)]
 pub enum StandByError {
+    /// The processor is none that the programs were built for.
+    Processor(ProcessorError),
     /// The key file is refused.
     Key(KeyFileError),
     /// The toolstack is missing.
@@ -57,6 +60,7 @@ pub enum StandByError {
 impl fmt::Display for StandByError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Processor(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
             Self::Toolstack(error) => write!(f, "xl, which builds the twin: {error}"),
             Self::TwinConfig(error) => write!(f, "--twin-config: {error}"),
@@ -94,7 +98,7 @@ macro_rules! from {
 }
 
 from! {
-    Key(KeyFileError), Toolstack(CommandError), Open(XenOpenError), Socket(PacketSocketError),
+    Processor(ProcessorError), Key(KeyFileError), Toolstack(CommandError), Open(XenOpenError), Socket(PacketSocketError),
     Memory(MemoryError), Ring(RingError), Lock(LockError), Pin(PinError), Fork(ForkError),
     Driven(AlreadyDriven),
 }

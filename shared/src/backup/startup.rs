@@ -19,6 +19,7 @@ use crate::platform::linux::program::exit;
 use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::xenbus::open_xenstore;
 use crate::platform::linux::{clock, signals};
+use crate::platform::processor::check_processor;
 use crate::ring::{Consumer, Ring};
 use crate::status::{Role, State};
 use crate::text::FixedText;
@@ -30,6 +31,7 @@ use crate::xen::Xen;
 /// # Errors
 /// [`StandByError`], one line for people.
 pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
+    check_processor()?;
     let key = read_key_file(options.key_file)?;
     let socket = PacketSocket::open(options.link.interface, ETHERTYPE_DEFAULT)?;
     if !socket.is_link_up() {

@@ -12,6 +12,7 @@ use crate::platform::linux::output_gate::GateError;
 use crate::platform::linux::packet_socket::PacketSocketError;
 use crate::platform::linux::process::{ForkError, ProcessEnd};
 use crate::platform::linux::status_file::AlreadyDriven;
+use crate::platform::processor::ProcessorError;
 use crate::ring::{RefusalText, RingError};
 use crate::text::FixedText;
 use crate::xen::xenstore::XenstoreError;
@@ -20,6 +21,8 @@ use crate::xen::{XenError, XenOpenError};
 /// Why `protect` ended with status 1.
 #[derive(Clone, Debug)]
 pub enum ProtectError {
+    /// The processor is none that the programs were built for.
+    Processor(ProcessorError),
     /// The key file is refused.
     Key(KeyFileError),
     /// The xl configuration cannot be read.
@@ -63,6 +66,7 @@ pub enum ProtectError {
 impl fmt::Display for ProtectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Processor(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
             Self::Config(error) => write!(f, "--config: {error}"),
             Self::ConfigEmpty => f.write_str("--config: the file is empty: give the guest's own"),
@@ -105,7 +109,7 @@ macro_rules! from {
 }
 
 from! {
-    Key(KeyFileError), Open(XenOpenError), Xen(XenError), Xenstore(XenstoreError),
+    Processor(ProcessorError), Key(KeyFileError), Open(XenOpenError), Xen(XenError), Xenstore(XenstoreError),
     Capture(CaptureError), Gate(GateError), Socket(PacketSocketError), Memory(MemoryError),
     Ring(RingError), Lock(LockError), Pin(PinError), Fork(ForkError), Driven(AlreadyDriven),
 }

@@ -25,6 +25,7 @@ use crate::platform::linux::program::{exit, set_panic_hook};
 use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::xenbus::open_xenstore;
 use crate::platform::linux::{clock, signals};
+use crate::platform::processor::check_processor;
 use crate::ring::{Consumer, Producer, Ring};
 use crate::status::{Histogram, Role, State};
 use crate::text::FixedText;
@@ -37,6 +38,7 @@ use crate::xen::{Domid, Xen};
 /// # Errors
 /// [`ProtectError`], one line for people. The guest runs on in every case.
 pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
+    check_processor()?;
     let key = read_key_file(options.key_file)?;
     let mut config = [0; XL_CONFIG_SIZE_MAX];
     let config = read_small(options.config, &mut config).map_err(ProtectError::Config)?;

@@ -7,9 +7,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use super::ethernet::EthernetAddress;
 use super::frame::{Frame, TAG_SIZE};
 use super::handshake::Nonce;
-use super::seal::Sealer;
+use super::seal::{SEAL_KEY_SIZE, Sealer};
 
-/// Bytes of every key.
+/// Bytes of the keys that are hashed with.
 const KEY_SIZE: usize = 32;
 
 /// The secret that both hosts share. Wiped when dropped.
@@ -145,7 +145,7 @@ impl SessionKeys {
         hasher.update(&parts.primary_nonce);
         hasher.update(&parts.backup_nonce);
         let mut output = hasher.finalize_xof();
-        let (mut to_backup, mut to_primary) = ([0; KEY_SIZE], [0; KEY_SIZE]);
+        let (mut to_backup, mut to_primary) = ([0; SEAL_KEY_SIZE], [0; SEAL_KEY_SIZE]);
         let mut session = [0; 8];
         output.fill(&mut to_backup);
         output.fill(&mut to_primary);

@@ -11,7 +11,7 @@
 //! All numbers but the EtherType are little-endian. A handshake frame (`Hello`, `HelloReply`,
 //! `Confirm`) is authenticated by keyed BLAKE3 under the key file's key; its layout is the same in
 //! every version, so that two versions can at least tell each other so. Every other frame is
-//! sealed with AES-256-GCM under keys of its session and direction; the packet number is the
+//! sealed with AEGIS-128L under keys of its session and direction; the packet number is the
 //! nonce, and no number is ever used twice, not even for the same data sent again.
 //!
 //! Each message is a value with `parse` and `emit`. `parse` takes any bytes, never panics and

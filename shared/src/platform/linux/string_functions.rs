@@ -7,21 +7,22 @@
 
 use core::arch::asm;
 
+/// Bytes up to which a copy goes through registers: below, starting a string instruction costs more
+/// than the copy.
+const REGISTER_COPY_SIZE_MAX: usize = 32;
+
 /// `memcpy`: copies `size` bytes between areas that do not overlap.
 ///
 /// # Safety
 /// As C's: both areas valid for `size` bytes, and apart.
 #[inline]
 pub unsafe fn memcpy(target: *mut u8, source: *const u8, size: usize) -> *mut u8 {
-    // SAFETY: the caller vouches for both areas; the direction flag is clear by the ABI.
-    unsafe {
-        asm!(
-            "rep movsb",
-            inout("rcx") size => _,
-            inout("rdi") target => _,
-            inout("rsi") source => _,
-            options(nostack, preserves_flags),
-        );
+    if size > REGISTER_COPY_SIZE_MAX {
+        // SAFETY: the caller vouches for both areas; there are more than 8 bytes.
+        unsafe { copy_forward(target, source, size) };
+    } else {
+        // SAFETY: the caller vouches for both areas.
+        unsafe { copy_through_registers(target, source, size) };
     }
     target
 }
@@ -32,26 +33,95 @@ pub unsafe fn memcpy(target: *mut u8, source: *const u8, size: usize) -> *mut u8
 /// As C's: both areas valid for `size` bytes.
 #[inline]
 pub unsafe fn memmove(target: *mut u8, source: *const u8, size: usize) -> *mut u8 {
-    if target.addr().wrapping_sub(source.addr()) >= size {
-        // Forward is right unless the target begins inside the source.
-        // SAFETY: the caller vouches for both areas; forward order never reads a written byte.
-        return unsafe { memcpy(target, source, size) };
+    // Forward is right unless the target begins inside the source.
+    let is_forward = target.addr().wrapping_sub(source.addr()) >= size;
+    if size <= REGISTER_COPY_SIZE_MAX {
+        // SAFETY: the caller vouches for both areas.
+        unsafe { copy_through_registers(target, source, size) };
+    } else if is_forward {
+        // SAFETY: the caller vouches for both areas; there are more than 8 bytes.
+        unsafe { copy_forward(target, source, size) };
+    } else {
+        // SAFETY: the caller vouches for both areas; there are more than 8 bytes.
+        unsafe { copy_backward(target, source, size) };
     }
-    let last = size.wrapping_sub(1);
-    // SAFETY: the caller vouches for both areas; `size` is not 0 here, since no difference is
-    // below 0. The direction flag is set for the backward copy and cleared again.
+    target
+}
+
+/// Copies up to [`REGISTER_COPY_SIZE_MAX`] bytes between areas that may overlap: everything is
+/// loaded before anything is stored. Loads overlap where the size is no power of two.
+///
+/// # Safety
+/// Both areas valid for `size` bytes, at most [`REGISTER_COPY_SIZE_MAX`].
+#[inline]
+unsafe fn copy_through_registers(target: *mut u8, source: *const u8, size: usize) {
+    macro_rules! copy {
+        ($load:ident, $store:ident, $($offset:expr),+) => {{
+            let offsets = [$($offset),+];
+            // SAFETY: each load ends within the `size` bytes of the source.
+            let words = [$(unsafe { $load(source.wrapping_add($offset)) }),+];
+            for (offset, word) in offsets.into_iter().zip(words) {
+                // SAFETY: each store ends within the `size` bytes of the target.
+                unsafe { $store(target.wrapping_add(offset), word) };
+            }
+        }};
+    }
+    match size {
+        0 => {}
+        1..4 => copy!(load_byte, store_byte, 0, size / 2, size - 1),
+        4..8 => copy!(load_half, store_half, 0, size - 4),
+        8..=16 => copy!(load_word, store_word, 0, size - 8),
+        _ => copy!(load_word, store_word, 0, 8, size - 16, size - 8),
+    }
+}
+
+/// Copies words upwards, and the last ones, which may overlap them, after.
+///
+/// # Safety
+/// Both areas valid for `size` bytes, at least 8; the target does not begin inside the source.
+#[inline]
+unsafe fn copy_forward(target: *mut u8, source: *const u8, size: usize) {
+    // Loaded first: the copy may overwrite the source's end.
+    // SAFETY: the last 8 bytes of the source.
+    let last = unsafe { load_word(source.wrapping_add(size - 8)) };
+    // SAFETY: the caller vouches for both areas; forward order never reads a written word. The
+    // direction flag is clear by the ABI.
+    unsafe {
+        asm!(
+            "rep movsq",
+            inout("rcx") size / 8 => _,
+            inout("rdi") target => _,
+            inout("rsi") source => _,
+            options(nostack, preserves_flags),
+        );
+    }
+    // SAFETY: the last 8 bytes of the target.
+    unsafe { store_word(target.wrapping_add(size - 8), last) };
+}
+
+/// Copies words downwards, and the first ones, which may overlap them, after.
+///
+/// # Safety
+/// Both areas valid for `size` bytes, at least 8.
+#[inline]
+unsafe fn copy_backward(target: *mut u8, source: *const u8, size: usize) {
+    // SAFETY: the first 8 bytes of the source.
+    let first = unsafe { load_word(source) };
+    // SAFETY: the caller vouches for both areas. The direction flag is set for the backward copy
+    // and cleared again.
     unsafe {
         asm!(
             "std",
-            "rep movsb",
+            "rep movsq",
             "cld",
-            inout("rcx") size => _,
-            inout("rdi") target.wrapping_add(last) => _,
-            inout("rsi") source.wrapping_add(last) => _,
+            inout("rcx") size / 8 => _,
+            inout("rdi") target.wrapping_add(size - 8) => _,
+            inout("rsi") source.wrapping_add(size - 8) => _,
             options(nostack),
         );
     }
-    target
+    // SAFETY: the first 8 bytes of the target.
+    unsafe { store_word(target, first) };
 }
 
 /// `memset`: writes the low byte of `value` to `size` bytes.
@@ -60,16 +130,27 @@ pub unsafe fn memmove(target: *mut u8, source: *const u8, size: usize) -> *mut u
 /// As C's: the area valid for `size` bytes.
 #[inline]
 pub unsafe fn memset(target: *mut u8, value: i32, size: usize) -> *mut u8 {
+    let byte = value.to_le_bytes()[0];
+    let word = u64::from_ne_bytes([byte; 8]);
+    if size < 8 {
+        for offset in 0..size {
+            // SAFETY: the caller vouches for `size` bytes.
+            unsafe { store_byte(target.wrapping_add(offset), byte) };
+        }
+        return target;
+    }
     // SAFETY: the caller vouches for the area; the direction flag is clear by the ABI.
     unsafe {
         asm!(
-            "rep stosb",
-            inout("rcx") size => _,
+            "rep stosq",
+            inout("rcx") size / 8 => _,
             inout("rdi") target => _,
-            in("eax") value,
+            in("rax") word,
             options(nostack, preserves_flags),
         );
     }
+    // SAFETY: the last 8 bytes of the area.
+    unsafe { store_word(target.wrapping_add(size - 8), word) };
     target
 }
 
@@ -118,34 +199,42 @@ pub unsafe fn strlen(text: *const u8) -> usize {
     length
 }
 
-/// A load the compiler cannot see through.
-///
-/// # Safety
-/// Eight bytes at `address` are readable; any alignment.
-#[inline]
-unsafe fn load_word(address: *const u8) -> u64 {
-    let word: u64;
-    // SAFETY: the caller vouches for the eight bytes.
-    unsafe {
-        asm!("mov {}, [{}]", out(reg) word, in(reg) address,
-            options(nostack, readonly, preserves_flags));
-    }
-    word
+macro_rules! accesses {
+    ($($load:ident, $store:ident, $type:ty, $class:ident, $operand:literal, $size:literal;)+) => { $(
+        /// A load the compiler cannot see through.
+        ///
+        /// # Safety
+        #[doc = concat!("Bytes at `address` are readable: ", $size, "; any alignment.")]
+        #[inline]
+        unsafe fn $load(address: *const u8) -> $type {
+            let value: $type;
+            // SAFETY: the caller vouches for the bytes.
+            unsafe {
+                asm!(concat!("mov {", $operand, "}, [{}]"), out($class) value, in(reg) address,
+                    options(nostack, readonly, preserves_flags));
+            }
+            value
+        }
+
+        /// A store the compiler cannot see through.
+        ///
+        /// # Safety
+        #[doc = concat!("Bytes at `address` are writable: ", $size, "; any alignment.")]
+        #[inline]
+        unsafe fn $store(address: *mut u8, value: $type) {
+            // SAFETY: the caller vouches for the bytes.
+            unsafe {
+                asm!(concat!("mov [{}], {", $operand, "}"), in(reg) address, in($class) value,
+                    options(nostack, preserves_flags));
+            }
+        }
+    )+ };
 }
 
-/// A load the compiler cannot see through.
-///
-/// # Safety
-/// The byte at `address` is readable.
-#[inline]
-unsafe fn load_byte(address: *const u8) -> u8 {
-    let byte: u32;
-    // SAFETY: the caller vouches for the byte.
-    unsafe {
-        asm!("movzx {:e}, byte ptr [{}]", out(reg) byte, in(reg) address,
-            options(nostack, readonly, preserves_flags));
-    }
-    byte.to_le_bytes()[0]
+accesses! {
+    load_byte, store_byte, u8, reg_byte, "", "1";
+    load_half, store_half, u32, reg, ":e", "4";
+    load_word, store_word, u64, reg, ":r", "8";
 }
 
 #[cfg(test)]
@@ -176,6 +265,16 @@ mod tests {
         }
 
         #[test]
+        fn memset_sets_all_and_only(size in 0..100_usize, value: u8) {
+            let mut area = [value ^ 1; 102];
+            // SAFETY: the area has 102 bytes.
+            unsafe { memset(area.as_mut_ptr().wrapping_add(1), i32::from(value), size) };
+            let mut expected = [value ^ 1; 102];
+            expected[1..=size].fill(value);
+            prop_assert_eq!(area, expected);
+        }
+
+        #[test]
         fn memcmp_orders_as_slices(left in proptest::collection::vec(0_u8..3, 0..40),
                                    right in proptest::collection::vec(0_u8..3, 0..40)) {
             let size = left.len().min(right.len());
@@ -195,6 +294,11 @@ mod tests {
         let text = *b"seventeen letters\0";
         // SAFETY: the area is larger than the text, and elsewhere.
         unsafe { memcpy(area.as_mut_ptr(), text.as_ptr(), text.len()) };
+        let long: [u8; 77] = core::array::from_fn(|index| index.to_le_bytes()[0]);
+        let mut copy = [0xff_u8; 78];
+        // SAFETY: the copy is larger, and elsewhere.
+        unsafe { memcpy(copy.as_mut_ptr(), long.as_ptr(), long.len()) };
+        assert_eq!((&copy[..77], copy[77]), (&long[..], 0xff));
         // SAFETY: the text just copied ends with a zero.
         assert_eq!(unsafe { strlen(area.as_ptr()) }, 17);
     }
