@@ -184,6 +184,8 @@ impl StandingBy<'_> {
             bytes_received: link.bytes_received,
             frames_retransmitted: link.frames_retransmitted,
             round_trip_us: link.round_trip_us,
+            silence_us_max: link.silence_us_max,
+            stall_us_max: link.stall_us_max,
             session: link.sessions,
             ..StatusRecord::new(Role::Backup, self.state, process::own_pid())
         });

@@ -1,5 +1,6 @@
 //! An established session's keys, packet numbers and times, the same at both ends.
 
+use super::event::LinkEvent;
 use crate::ring::{LinkCounters, Phase};
 use crate::wire::{Frame, ReplayWindow, Sealer, SessionKeys, TAG_SIZE};
 
@@ -31,8 +32,11 @@ pub struct Channel {
     pub timeout_us: u64,
     /// Silence after which we send something, by the shorter of both timeouts.
     pub heartbeat_us: u64,
-    pub last_heard_us: u64,
+    last_heard_us: u64,
     heartbeat_sent_us: u64,
+    last_turn_us: u64,
+    /// Longest time between two turns since the peer was heard.
+    stall_us: u64,
 }
 
 impl Channel {
@@ -60,6 +64,8 @@ impl Channel {
             heartbeat_us: u64::from(own_ms.min(peer_ms).max(1)) * 1000 / HEARTBEATS_PER_TIMEOUT,
             last_heard_us: now_us,
             heartbeat_sent_us: now_us,
+            last_turn_us: now_us,
+            stall_us: 0,
         }
     }
 
@@ -113,13 +119,30 @@ impl Channel {
         self.replay.note(frame.header.packet_number);
         counters.frames_received += 1;
         counters.bytes_received += Frame::size(frame.body.len()) as u64;
-        self.last_heard_us = now_us;
+        (self.last_heard_us, self.stall_us) = (now_us, 0);
         true
     }
 
-    /// Whether nothing came for so long that the peer is lost.
-    pub fn is_silent(&self, now_us: u64, phase: Phase) -> bool {
-        now_us.saturating_sub(self.last_heard_us) > self.timeout_us * patience(phase)
+    /// Judges the peer's silence; to be called every turn. The peer is lost when nothing came for
+    /// the timeout: that is the event returned.
+    pub fn judge_silence(
+        &mut self,
+        now_us: u64,
+        phase: Phase,
+        counters: &mut LinkCounters,
+    ) -> Option<LinkEvent> {
+        let turn_us = now_us.saturating_sub(self.last_turn_us);
+        let silence_us = now_us.saturating_sub(self.last_heard_us);
+        self.last_turn_us = now_us;
+        self.stall_us = self.stall_us.max(turn_us);
+        if phase == Phase::Protected {
+            counters.silence_us_max = counters.silence_us_max.max(silence_us);
+            counters.stall_us_max = counters.stall_us_max.max(turn_us);
+        }
+        (silence_us > self.timeout_us * patience(phase)).then_some(LinkEvent::Silent {
+            silent_ms: silence_us / 1000,
+            stall_ms: self.stall_us / 1000,
+        })
     }
 
     /// Whether a heartbeat is to be sent now. Other frames do not stand in for it: they may be too

@@ -30,6 +30,9 @@ pub enum LinkEvent {
     Silent {
         /// Milliseconds since something came.
         silent_ms: u64,
+        /// The longest of them that this process itself was kept waiting, in milliseconds: when it
+        /// is long, this host is too busy, and not the peer dead.
+        stall_ms: u64,
     },
     /// The peer is heard, but data does not arrive there.
     Stalled,
@@ -53,9 +56,11 @@ impl fmt::Display for LinkEvent {
                 "frames of more than {frame_size} bytes do not pass (MTU here {own_mtu}, at the \
                  peer {peer_mtu}): set the same MTU on both interfaces and what is between them"
             ),
-            Self::Silent { silent_ms } => {
-                write!(f, "link lost: nothing from the peer for {silent_ms} ms")
-            }
+            Self::Silent { silent_ms, stall_ms } => write!(
+                f,
+                "link lost: nothing from the peer for {silent_ms} ms (this host's own longest stall \
+                 meanwhile: {stall_ms} ms)"
+            ),
             Self::Stalled => f.write_str(
                 "link given up: the peer is heard but data does not pass, check MTU and cabling",
             ),

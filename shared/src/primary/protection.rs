@@ -314,6 +314,8 @@ impl Protection<'_> {
             bytes_received: link.bytes_received,
             frames_retransmitted: link.frames_retransmitted,
             round_trip_us: link.round_trip_us,
+            silence_us_max: link.silence_us_max,
+            stall_us_max: link.stall_us_max,
             session: link.sessions,
             gate_frames_held: gate.frames_held,
             gate_frames_dropped: gate.frames_dropped,

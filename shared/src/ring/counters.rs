@@ -29,11 +29,16 @@ pub struct LinkCounters {
     pub frame_size: u64,
     /// Smoothed round-trip time in microseconds; 0 when unknown.
     pub round_trip_us: u64,
+    /// Longest time without a frame from the peer while protected, in microseconds.
+    pub silence_us_max: u64,
+    /// Longest time between two turns of the link process while protected, in microseconds: what
+    /// the host kept it waiting.
+    pub stall_us_max: u64,
 }
 
 impl LinkCounters {
     /// Words that the counters take.
-    pub const WORD_COUNT: usize = 13;
+    pub const WORD_COUNT: usize = 15;
 
     pub(super) const fn to_words(self) -> [u64; Self::WORD_COUNT] {
         [
@@ -50,6 +55,8 @@ impl LinkCounters {
             self.sessions,
             self.frame_size,
             self.round_trip_us,
+            self.silence_us_max,
+            self.stall_us_max,
         ]
     }
 
@@ -68,6 +75,8 @@ impl LinkCounters {
             sessions: words[10],
             frame_size: words[11],
             round_trip_us: words[12],
+            silence_us_max: words[13],
+            stall_us_max: words[14],
         }
     }
 }

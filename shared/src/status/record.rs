@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub const RECORD_SIZE: usize = 512;
 
 /// The first bytes of a slot; the last one counts the versions of the record.
-const MAGIC: [u8; 8] = *b"pollux\0\x01";
+const MAGIC: [u8; 8] = *b"pollux\0\x02";
 const CHECKSUM_SIZE: usize = 8;
 const PAYLOAD_OFFSET: usize = MAGIC.len() + CHECKSUM_SIZE;
 
@@ -120,6 +120,10 @@ pub struct StatusRecord {
     pub frames_retransmitted: u64,
     /// The link's smoothed round trip, in microseconds.
     pub round_trip_us: u64,
+    /// Longest time without a frame from the peer while protected, in microseconds.
+    pub silence_us_max: u64,
+    /// Longest time that the link process was kept waiting while protected, in microseconds.
+    pub stall_us_max: u64,
     /// Which session of the link this is, from 1; 0 while there is none.
     pub session: u64,
     /// Frames that the gate holds.
@@ -149,6 +153,8 @@ impl StatusRecord {
             bytes_received: 0,
             frames_retransmitted: 0,
             round_trip_us: 0,
+            silence_us_max: 0,
+            stall_us_max: 0,
             session: 0,
             gate_frames_held: 0,
             gate_frames_dropped: 0,
@@ -227,6 +233,8 @@ mod tests {
             bytes_received: most,
             frames_retransmitted: most,
             round_trip_us: most,
+            silence_us_max: most,
+            stall_us_max: most,
             session: most,
             gate_frames_held: most,
             gate_frames_dropped: most,

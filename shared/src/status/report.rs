@@ -53,7 +53,9 @@ impl fmt::Display for StatusReport<'_> {
         writeln!(formatter, "bytes_sent={}", record.bytes_sent)?;
         writeln!(formatter, "bytes_received={}", record.bytes_received)?;
         writeln!(formatter, "frames_retransmitted={}", record.frames_retransmitted)?;
-        writeln!(formatter, "round_trip_us={}", record.round_trip_us)
+        writeln!(formatter, "round_trip_us={}", record.round_trip_us)?;
+        writeln!(formatter, "silence_us_max={}", record.silence_us_max)?;
+        writeln!(formatter, "stall_us_max={}", record.stall_us_max)
     }
 }
 

@@ -99,11 +99,10 @@ impl PrimaryLink {
     }
 
     pub(super) fn poll_session(&mut self, now_us: u64, ring: &Consumer) {
-        let channel = self.channel.as_ref().expect("a session has a channel");
+        let channel = self.channel.as_mut().expect("a session has a channel");
         let phase = ring.control().peer_phase();
-        if channel.is_silent(now_us, phase) {
-            let silent_ms = (now_us - channel.last_heard_us) / 1000;
-            self.events.report(LinkEvent::Silent { silent_ms });
+        if let Some(silent) = channel.judge_silence(now_us, phase, &mut self.counters) {
+            self.events.report(silent);
             self.lose(None, ring);
         } else if self
             .flight
