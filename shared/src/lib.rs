@@ -14,6 +14,7 @@ pub mod capture;
 pub mod codec;
 pub mod commit;
 pub mod gate;
+pub mod idle;
 pub mod limits;
 pub mod link;
 pub mod link_half;

@@ -134,3 +134,9 @@ pub const CHECKPOINT_PAUSE_COUNT_MAX: u32 = 8;
 
 /// Bytes of an encoded domain description: its name and six numbers of at most 10 bytes.
 pub const DESCRIPTION_SIZE_MAX: usize = DOMAIN_NAME_SIZE_MAX + 64;
+
+/// A session's first epoch that can be revived, and whose end the guest's output waits for.
+///
+/// Epoch 1 is the full copy and epoch 2 what was written until the backup had worked that off:
+/// both may take seconds, in which output passes as before. So nothing may hang on them.
+pub const EPOCH_REVIVABLE_FIRST: u64 = 3;

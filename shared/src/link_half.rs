@@ -119,11 +119,8 @@ impl Host for LinuxHost<'_> {
         clock::monotonic_us()
     }
 
-    fn rest(&mut self, duration_us: u64) {
-        match duration_us {
-            0 => clock::yield_now(),
-            _ => clock::sleep_us(duration_us),
-        }
+    fn yield_core(&mut self) {
+        clock::yield_now();
     }
 
     fn is_other_half_alive(&mut self) -> bool {

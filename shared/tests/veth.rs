@@ -42,11 +42,8 @@ impl Host for TestHost {
         1 + u64::try_from(self.start.elapsed().as_micros()).unwrap()
     }
 
-    fn rest(&mut self, duration_us: u64) {
-        match duration_us {
-            0 => thread::yield_now(),
-            _ => thread::sleep(Duration::from_micros(duration_us)),
-        }
+    fn yield_core(&mut self) {
+        thread::yield_now();
     }
 
     fn is_other_half_alive(&mut self) -> bool {

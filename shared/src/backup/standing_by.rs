@@ -2,6 +2,8 @@
 
 use super::error::StandByError;
 use crate::commit::{Commit, CommitEvent};
+use crate::idle::Idle;
+use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::platform::linux::evtchn::EventChannels;
 use crate::platform::linux::process::{self, Child};
 use crate::platform::linux::status_file::StatusFile;
@@ -12,8 +14,8 @@ use crate::text::FixedText;
 
 /// Microseconds between two status records.
 const STATUS_PERIOD_US: u64 = 1_000_000;
-/// Microseconds that commit sleeps when there is nothing to do and the core is not its own.
-const REST_US: u64 = 200;
+/// Microseconds between two looks while receive takes its leave.
+const REST_US: u64 = 1_000;
 /// Idle turns between two questions to the kernel whether receive still runs.
 const LOOKS_PER_CHILD_CHECK: u32 = 64;
 /// Milliseconds that receive has for its goodbye.
@@ -30,6 +32,7 @@ pub(super) struct StandingBy<'a> {
     pub is_dedicated: bool,
     pub state: State,
     pub looks: u32,
+    pub idle: Idle,
 }
 
 impl StandingBy<'_> {
@@ -38,7 +41,7 @@ impl StandingBy<'_> {
         loop {
             let event = self.commit.turn()?;
             match event {
-                CommitEvent::Working => {}
+                CommitEvent::Working => self.idle.interrupt(),
                 CommitEvent::Idle => {
                     if signals::stop_requested() {
                         return self.leave();
@@ -64,9 +67,10 @@ impl StandingBy<'_> {
                 let name = self.commit.domain_name();
                 crate::log!("{name}: the twin is domain {domid}, receiving the first full copy");
             }
-            CommitEvent::Complete(1) => {
+            CommitEvent::Complete(EPOCH_REVIVABLE_FIRST) => {
                 self.state = State::StandBy;
-                crate::log!("{}: PROTECTED, epoch 1 is complete", self.commit.domain_name());
+                let name = self.commit.domain_name();
+                crate::log!("{name}: PROTECTED, epoch {EPOCH_REVIVABLE_FIRST} is complete");
             }
             CommitEvent::Refused(fault) => {
                 self.state = State::Waiting;
@@ -75,7 +79,7 @@ impl StandingBy<'_> {
             CommitEvent::PrimaryLost { epoch: None } => {
                 self.state = State::Waiting;
                 crate::log!(
-                    "the primary is lost before its first epoch was complete: there is nothing \
+                    "the primary is lost before its guest was protected: there is nothing \
                      to revive; if its host is dead the guest is lost; standing by"
                 );
             }
@@ -159,10 +163,10 @@ impl StandingBy<'_> {
                 return Err(StandByError::ReceiveEnded(end));
             }
         }
-        if self.is_dedicated {
-            core::hint::spin_loop();
-        } else {
-            clock::sleep_us(REST_US);
+        match self.idle.rest_us(clock::monotonic_us()) {
+            _ if self.is_dedicated => core::hint::spin_loop(),
+            0 => clock::yield_now(),
+            rest_us => clock::sleep_us(rest_us),
         }
         Ok(())
     }

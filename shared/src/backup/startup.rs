@@ -3,6 +3,7 @@
 use super::error::StandByError;
 use super::standing_by::StandingBy;
 use crate::commit::{Commit, CommitOptions};
+use crate::idle::Idle;
 use crate::limits::{RING_ENTRY_COUNT_MAX, XL_CONFIG_SIZE_MAX};
 use crate::link::receive::Receive;
 use crate::link_half::{LinkHalf, link_options};
@@ -67,6 +68,7 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
         is_dedicated: options.commit_core.is_some(),
         state: State::Waiting,
         looks: 0,
+        idle: Idle::default(),
     }
     .run()
 }

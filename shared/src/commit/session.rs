@@ -5,6 +5,7 @@ use core::fmt;
 use super::intake::{Intake, IntakeFault};
 use super::staging::{CompleteEpoch, Staging, StagingFault, StagingProgress};
 use super::twin::{Twin, TwinConfig, TwinFault};
+use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::platform::linux::evtchn::EventChannels;
 use crate::platform::linux::memory::MemoryError;
 use crate::revive::{Clock, Revival, ReviveError, ReviveEvent, ReviveReport, Store};
@@ -76,7 +77,7 @@ pub enum CommitEvent {
     Complete(u64),
     /// The domain was refused, and the primary told so; the twin, if any, is gone.
     Refused(CommitFault),
-    /// The primary went silent. With a complete epoch, the twin is ready for
+    /// The primary went silent. With an epoch that can be revived, the twin is ready for
     /// [`Commit::revive`]; without one it is gone.
     PrimaryLost {
         /// The newest complete epoch, now applied.
@@ -179,11 +180,12 @@ impl<'a> Commit<'a> {
         self.twin.as_ref().map(|twin| twin.domid)
     }
 
-    /// The newest complete epoch of the session.
+    /// The newest complete epoch of the session, once there is one that can be revived.
     #[must_use]
     pub fn newest_epoch(&self) -> Option<u64> {
         let complete = self.staging.as_ref().and_then(Staging::complete);
-        complete.map(|complete| complete.state.epoch)
+        let epoch = complete.map(|complete| complete.state.epoch);
+        epoch.filter(|&epoch| epoch >= EPOCH_REVIVABLE_FIRST)
     }
 
     /// Brings the twin to life after [`CommitEvent::PrimaryLost`] with an epoch, and back to
@@ -297,7 +299,9 @@ impl<'a> Commit<'a> {
             Ok(StagingProgress::Complete(epoch)) => {
                 let control = self.ring.control();
                 control.set_complete_epoch(epoch);
-                control.set_phase(Phase::Protected);
+                if epoch >= EPOCH_REVIVABLE_FIRST {
+                    control.set_phase(Phase::Protected);
+                }
                 CommitEvent::Complete(epoch)
             }
             Err(StagingFault::Ring(error)) => return Err(error),

@@ -92,7 +92,7 @@ impl FrameBatch {
     }
 }
 
-/// A network interface, as the link uses it. It never waits.
+/// A network interface, as the link uses it. Only [`FramePort::wait`] waits.
 pub trait FramePort {
     /// What can go wrong for good. An interface that is down is none of these.
     type Error;
@@ -109,6 +109,12 @@ pub trait FramePort {
     /// # Errors
     /// The port cannot be used any more.
     fn send(&mut self, batch: &FrameBatch, first: usize) -> Result<usize, Self::Error>;
+
+    /// Waits until a frame is there to be received, about `duration_us` at most.
+    ///
+    /// # Errors
+    /// The port cannot be used any more.
+    fn wait(&mut self, duration_us: u64) -> Result<(), Self::Error>;
 }
 
 impl FramePort for PacketSocket {
@@ -127,6 +133,11 @@ impl FramePort for PacketSocket {
         }
         self.send_batch(&frames[..count])
     }
+
+    fn wait(&mut self, duration_us: u64) -> Result<(), Self::Error> {
+        self.wait_readable(duration_us);
+        Ok(())
+    }
 }
 
 /// The process's surroundings, beside its interface and ring.
@@ -134,8 +145,8 @@ pub trait Host {
     /// Microseconds of a clock that never goes back.
     fn now_us(&mut self) -> u64;
 
-    /// Lets others use the core, for about `duration_us`; with 0 only if somebody waits for it.
-    fn rest(&mut self, duration_us: u64);
+    /// Lets others use the core if somebody waits for it.
+    fn yield_core(&mut self);
 
     /// Whether the process at the other side of the ring lives.
     fn is_other_half_alive(&mut self) -> bool;

@@ -4,17 +4,13 @@ use core::fmt;
 
 use super::LinkEvent;
 use super::port::{FrameBatch, FramePort, Host};
+use crate::idle::Idle;
 use crate::ring::{LinkCounters, RingError};
 
 /// Batches that are received in one turn at most, so that sending is not forgotten.
 const RECEIVE_BATCHES_MAX: usize = 8;
 /// Batches that are sent in one turn at most, so that acknowledgements are not forgotten.
 const SEND_BATCHES_MAX: usize = 4;
-/// Turns without work after which a process begins to sleep; before, it only yields.
-const IDLE_TURNS_YIELDING: u32 = 64;
-/// How long it sleeps at most: what this adds to a checkpoint's way.
-const REST_US_MAX: u64 = 200;
-const REST_US_MIN: u64 = 20;
 /// How often a process looks after the other half and shows its counters.
 const LOOK_INTERVAL_US: u64 = 1_000;
 
@@ -193,7 +189,7 @@ impl<L: LinkProcess> Turns<L> {
         host: &mut H,
         dedicated: bool,
     ) -> Result<Ending, P::Error> {
-        let (mut idle_turns, mut looked_us) = (0_u32, 0);
+        let (mut idle, mut looked_us) = (Idle::default(), 0);
         loop {
             let now_us = host.now_us();
             let activity = self.turn(now_us, port, ring)?;
@@ -201,18 +197,17 @@ impl<L: LinkProcess> Turns<L> {
                 looked_us = now_us;
                 self.look_around(now_us, ring, host);
             }
-            idle_turns = match activity {
-                Activity::Busy => 0,
-                Activity::Idle => idle_turns.saturating_add(1),
+            match activity {
+                Activity::Busy => idle.interrupt(),
+                Activity::Idle if dedicated => core::hint::spin_loop(),
+                Activity::Idle => match idle.rest_us(now_us) {
+                    0 => host.yield_core(),
+                    rest_us => port.wait(rest_us)?,
+                },
                 Activity::Ended(ending) => {
                     self.look_around(now_us, ring, host);
                     return Ok(ending);
                 }
-            };
-            if dedicated {
-                core::hint::spin_loop();
-            } else if idle_turns > 0 {
-                host.rest(rest_us(idle_turns));
             }
         }
     }
@@ -225,14 +220,6 @@ impl<L: LinkProcess> Turns<L> {
         if !host.is_other_half_alive() {
             self.link.fail(now_us, Ending::OtherHalfGone, ring);
         }
-    }
-}
-
-/// How long to rest after so many turns without work.
-fn rest_us(idle_turns: u32) -> u64 {
-    match idle_turns.checked_sub(IDLE_TURNS_YIELDING) {
-        None => 0,
-        Some(sleeps) => (REST_US_MIN + 2 * u64::from(sleeps)).min(REST_US_MAX),
     }
 }
 
@@ -275,6 +262,10 @@ mod tests {
             let free = self.room.saturating_sub(before);
             self.outbox.extend(batch.frames().skip(first).take(free).map(<[u8]>::to_vec));
             Ok(self.outbox.len() - before)
+        }
+
+        fn wait(&mut self, _: u64) -> Result<(), Infallible> {
+            unreachable!("turns do not wait");
         }
     }
 
@@ -375,12 +366,5 @@ mod tests {
         while pair.turn()[1] != Activity::Ended(broken) {}
         assert_eq!(pair.capture.control().link_session(), 0);
         assert_eq!(pair.capture.control().goodbye(), Some(GoodbyeReason::Failed));
-    }
-
-    #[test]
-    fn rests_grow_and_have_an_end() {
-        assert_eq!((rest_us(1), rest_us(63)), (0, 0));
-        assert_eq!((rest_us(64), rest_us(65)), (REST_US_MIN, REST_US_MIN + 2));
-        assert_eq!(rest_us(u32::MAX), REST_US_MAX);
     }
 }

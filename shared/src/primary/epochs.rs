@@ -4,6 +4,8 @@ use super::error::ProtectError;
 use super::protection::{EpochFigures, Protection, SessionEnd};
 use super::schedule::Schedule;
 use crate::capture::{Capture, CaptureError, CheckpointReport, EpochOutput, Surroundings};
+use crate::idle::Idle;
+use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::platform::linux::clock;
 use crate::ring::Phase;
 use crate::status::State;
@@ -14,6 +16,8 @@ use crate::status::State;
 const XENSTORE_PATIENCE_US: u64 = 500_000;
 /// Microseconds between two looks at a guest that talks to xenstored.
 const XENSTORE_REST_US: u64 = 500;
+/// Microseconds between two looks at everything else while only the beat is waited for.
+const BEAT_REST_US_MAX: u64 = 5_000;
 /// Checkpoint attempts in a row that found the guest never still before protection gives up.
 const ATTEMPT_COUNT_MAX: u32 = 1000;
 /// Times in a row that a guest's structures may have moved before protection gives up.
@@ -70,17 +74,23 @@ impl<'p, 'a> Epochs<'p, 'a> {
         &mut self,
         output: &mut EpochOutput<'_>,
     ) -> Result<Option<SessionEnd>, ProtectError> {
+        let mut idle = Idle::default();
         loop {
             output.free_entry_count()?;
             self.take_acknowledgement(output)?;
             if output.control().peer_phase() == Phase::Refused {
                 return Err(ProtectError::Refused(output.control().peer_refusal()));
             }
-            let is_acknowledged = self.released_epoch == self.ended_epoch;
-            if is_acknowledged && self.schedule.wait_us(clock::monotonic_us()) == 0 {
-                return Ok(None);
-            }
-            if let Some(end) = self.protection.interruption()? {
+            let now_us = clock::monotonic_us();
+            let rest_us = if self.released_epoch == self.ended_epoch {
+                match self.schedule.wait_us(now_us) {
+                    0 => return Ok(None),
+                    wait_us => wait_us.min(BEAT_REST_US_MAX),
+                }
+            } else {
+                idle.rest_us(now_us)
+            };
+            if let Some(end) = self.protection.interruption(rest_us)? {
                 return Ok(Some(end));
             }
             self.write_status(output);
@@ -96,7 +106,7 @@ impl<'p, 'a> Epochs<'p, 'a> {
         self.protection.program.release(epoch)?;
         self.released_epoch = epoch;
         self.acknowledged_at_us = clock::monotonic_us();
-        if !self.is_protected {
+        if !self.is_protected && epoch >= EPOCH_REVIVABLE_FIRST {
             self.is_protected = true;
             self.protection.state = State::Protected;
             crate::log!("{}: PROTECTED, epoch {epoch} is on the backup", self.protection.name);

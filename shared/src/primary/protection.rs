@@ -105,7 +105,7 @@ impl Protection<'_> {
                 producer.begin()?;
                 return Ok(Some(session));
             }
-            match self.program.look() {
+            match self.program.look(PATIENT_REST_US) {
                 Some(Interruption::Stop) => return Ok(None),
                 Some(Interruption::ShipEnded(end)) => return Err(ProtectError::ShipEnded(end)),
                 None => {}
@@ -184,7 +184,7 @@ impl Protection<'_> {
                 }
                 Phase::Idle | Phase::CreatingTwin => {}
             }
-            if let Some(end) = self.interruption()? {
+            if let Some(end) = self.interruption(PATIENT_REST_US)? {
                 return Ok(Some(end));
             }
             self.tick(output, &EpochFigures::default());
@@ -209,7 +209,7 @@ impl Protection<'_> {
             }
             if progress.sent_page_count == 0 || progress.round != round {
                 round = progress.round;
-                if let Some(end) = self.interruption()? {
+                if let Some(end) = self.interruption(PATIENT_REST_US)? {
                     return Ok(Some(end));
                 }
             }
@@ -237,7 +237,7 @@ impl Protection<'_> {
         output: &mut EpochOutput<'_>,
     ) -> Result<Option<SessionEnd>, ProtectError> {
         while output.free_entry_count()? < RING_ENTRY_COUNT_PRIMARY {
-            if let Some(end) = self.interruption()? {
+            if let Some(end) = self.interruption(PATIENT_REST_US)? {
                 return Ok(Some(end));
             }
             self.tick(output, &EpochFigures::default());
@@ -271,9 +271,9 @@ impl Protection<'_> {
         Ok(())
     }
 
-    /// Waits a moment; an end when the operator wants one.
-    pub fn interruption(&mut self) -> Result<Option<SessionEnd>, ProtectError> {
-        match self.program.look() {
+    /// Waits for about `rest_us`; an end when the operator wants one.
+    pub fn interruption(&mut self, rest_us: u64) -> Result<Option<SessionEnd>, ProtectError> {
+        match self.program.look(rest_us) {
             None => Ok(None),
             Some(Interruption::Stop) => Ok(Some(SessionEnd::Stop)),
             Some(Interruption::ShipEnded(end)) => Err(ProtectError::ShipEnded(end)),
@@ -334,6 +334,8 @@ pub(super) struct EpochFigures {
     pub dirty_page_count: u64,
 }
 
+/// Microseconds between two looks while no epoch is waited for.
+const PATIENT_REST_US: u64 = 1_000;
 /// Pages of the full copy between two looks at everything else.
 const COPY_BATCH: u64 = 512;
 

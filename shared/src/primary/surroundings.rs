@@ -2,13 +2,14 @@
 //! notice while they wait: the operator's signal and the end of ship.
 
 use crate::capture::Surroundings;
+use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::platform::linux::output_gate::{GateCounters, GateError, OutputGate};
 use crate::platform::linux::process::{Child, ProcessEnd};
 use crate::platform::linux::{clock, signals};
 use crate::ring::Consumer;
 
-/// Microseconds that a half without a core of its own sleeps between two looks.
-const REST_US: u64 = 200;
+/// Microseconds between two looks while ship takes its leave.
+const REST_US: u64 = 1_000;
 /// Looks between two questions to the kernel whether ship still runs.
 const LOOKS_PER_CHILD_CHECK: u32 = 64;
 
@@ -41,9 +42,9 @@ impl Program {
         Self { gate, gate_error: None, ship, ship_end: None, looks: 0, ring, is_dedicated }
     }
 
-    /// Waits a moment and tells what else has happened.
-    pub fn look(&mut self) -> Option<Interruption> {
-        self.rest(REST_US);
+    /// Waits for about `rest_us` and tells what else has happened.
+    pub fn look(&mut self, rest_us: u64) -> Option<Interruption> {
+        self.rest(rest_us);
         if let Some(end) = self.ship_end {
             return Some(Interruption::ShipEnded(end));
         }
@@ -52,7 +53,7 @@ impl Program {
 
     /// The frames of `epoch`, which the backup has acknowledged, leave.
     pub fn release(&mut self, epoch: u64) -> Result<(), GateError> {
-        self.gate.acknowledge(epoch)
+        if epoch < EPOCH_REVIVABLE_FIRST { Ok(()) } else { self.gate.acknowledge(epoch) }
     }
 
     /// Everything leaves from now on, as long as nobody protects the guest.
@@ -109,14 +110,17 @@ impl Surroundings for Program {
 
     fn rest(&mut self, duration_us: u64) {
         self.check_ship();
-        if self.is_dedicated {
-            core::hint::spin_loop();
-        } else {
-            clock::sleep_us(duration_us);
+        match duration_us {
+            _ if self.is_dedicated => core::hint::spin_loop(),
+            0 => clock::yield_now(),
+            _ => clock::sleep_us(duration_us),
         }
     }
 
     fn begin_gate_epoch(&mut self, epoch: u64) -> bool {
+        if epoch < EPOCH_REVIVABLE_FIRST {
+            return true;
+        }
         match self.gate.end_epoch(epoch) {
             Ok(()) => true,
             Err(error) => {

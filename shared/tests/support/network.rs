@@ -75,6 +75,10 @@ impl FramePort for Port {
         self.outbox.extend(batch.frames().skip(first).map(<[u8]>::to_vec));
         Ok(self.outbox.len() - before)
     }
+
+    fn wait(&mut self, _: u64) -> Result<(), Infallible> {
+        unreachable!("simulated time passes between turns");
+    }
 }
 
 type Due = Reverse<(u64, u64, usize, Vec<u8>)>;
