@@ -88,7 +88,7 @@ def _add_measurements(commands: Commands[argparse.ArgumentParser]) -> None:
     start.add_argument("--count", type=int, default=20)
     start.add_argument("--vcpus", type=_numbers, default=[1, 2, 4], metavar="N,N")
     start.add_argument("--interval-ms", type=int, default=25)
-    start.add_argument("--timeout-ms", type=int, default=500)
+    start.add_argument("--timeout-ms", type=int, default=Protection().timeout_ms)
     _add_shape(start, name="starts")
     start.set_defaults(
         run=lambda given: starts(

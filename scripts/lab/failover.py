@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from lab.client import StreamClient, Verdict
 from lab.guest import GuestControl, create_guest, destroy_guest, install_configs
@@ -29,6 +30,8 @@ class Outcome:
     verdict: Verdict
     takeover_ms: int | None
     reason: str
+    # Milliseconds from the guest's first instruction on host B to its late suspend, as the helper tells.
+    late_suspend_ms: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -81,11 +84,17 @@ def run_failover(lab: Lab, options: Protection, told: Narrator, steady: float = 
             told.scene = Scene(pair, poller, client)
             _protect(pair, client, told)
             told.watch(lambda: client.ended, steady)
-            return _pull_plug(lab, client, told)
+            outcome = _pull_plug(lab, client, told)
+            return replace(outcome, late_suspend_ms=_late_suspend_ms(pair))
     finally:
         told.scene = None
         if client.verdict is None:
             client.finish()
+
+
+def _late_suspend_ms(pair: Pair) -> float | None:
+    found = re.search(r"suspended after another ([0-9.]+) ms", pair.backup.log())
+    return float(found[1]) if found else None
 
 
 def _protect(pair: Pair, client: StreamClient, told: Narrator) -> None:

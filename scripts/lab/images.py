@@ -113,6 +113,8 @@ def _guest_archive(version: str) -> Archive:
     archive = _base_archive()
     _add_modules(archive, version, GUEST_MODULES)
     archive.file("/init", (ROOTFS / "guest-init").read_bytes(), 0o755)
+    # What a kernel runs when its host asks for a shutdown; an init of busybox would listen to it.
+    archive.file("/usr/sbin/poweroff", b"#!/bin/sh\nexec busybox poweroff -f\n", 0o755)
     archive.file("/usr/bin/guest-load", (release_folder() / "guest-load").read_bytes(), 0o755)
     return archive
 

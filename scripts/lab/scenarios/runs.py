@@ -38,7 +38,7 @@ def _one(lab: Lab, options: Protection, told: Narrator) -> Outcome | str:
 
 def _report(outcomes: list[Outcome | str], told: Narrator) -> int:
     passed = 0
-    print("\n run  result  takeover ms  longest stall ms  bytes verified")
+    print("\n run  result  takeover ms  late suspend ms  longest stall ms  bytes verified")
     for number, outcome in enumerate(outcomes, start=1):
         if isinstance(outcome, str):
             print(f"{number:4}  failed  {outcome}")
@@ -46,8 +46,9 @@ def _report(outcomes: list[Outcome | str], told: Narrator) -> int:
         passed += outcome.passed
         progress = outcome.verdict.progress
         takeover = outcome.takeover_ms if outcome.takeover_ms is not None else "-"
+        suspend = outcome.late_suspend_ms if outcome.late_suspend_ms is not None else "-"
         print(
-            f"{number:4}  {'ok' if outcome.passed else 'failed':6}  {takeover:>11}  "
+            f"{number:4}  {'ok' if outcome.passed else 'failed':6}  {takeover:>11}  {suspend:>15}  "
             f"{progress.longest_stall_ms:16}  {progress.bytes:14}  {outcome.reason}"
         )
     told.say(f"{passed} of {len(outcomes)} failovers succeeded")

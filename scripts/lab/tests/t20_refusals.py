@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from lab.guest import config_text
+from lab.guest import config_text, create_guest
 from lab.instance import Lab
 from lab.machine import Host
 from lab.pollux import KEY_PATH, Protection
@@ -119,7 +119,7 @@ def guest_with_disk(lab: Lab) -> None:
 @lab_test("a kernel without sch_plug is refused before the guest is touched", hosts="a")
 def missing_module(lab: Lab) -> None:
     """Without it nothing could hold the guest's output back."""
-    changed_guest(lab.a)
+    create_guest(lab.a)
     hide = (
         "rmmod sch_plug; path=$(find /usr/lib/modules/ -name 'sch_plug.ko'); mv $path $path.hidden"
     )
@@ -140,6 +140,25 @@ def missing_xl(lab: Lab) -> None:
         refused(lab.b, Protection().stand_by_command(lab.b), 1, "xl")
     finally:
         lab.b.run("mv /usr/lib/xen-4.17/bin/xl.hidden /usr/lib/xen-4.17/bin/xl")
+
+
+@lab_test("a guest without nested paging is refused", hosts="a")
+def no_hap(lab: Lab) -> None:
+    """Shadow paging has a log of its own, which nothing here was made for."""
+    changed_guest(lab.a, hap="0")
+    refused(lab.a, protect(lab.a), 1, "hap", "nested paging")
+
+
+@lab_test("an interface that is down is refused", hosts="a")
+def interface_down(lab: Lab) -> None:
+    """The interface is named, and what to do."""
+    changed_guest(lab.a)
+    lab.a.run("ip link set repl0 down")
+    try:
+        refused(lab.a, protect(lab.a), 1, "repl0")
+        refused(lab.a, Protection().stand_by_command(lab.a), 1, "repl0")
+    finally:
+        lab.a.run("ip link set repl0 up")
 
 
 @lab_test("a paused guest is refused", hosts="a")

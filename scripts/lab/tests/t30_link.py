@@ -95,7 +95,6 @@ def _install_again(lab: Lab, key: bytes) -> None:
 
 def _come_back(lab: Lab, pair: Pair) -> None:
     """Starts the backup anew, and the primary too where it has ended, as an init does; waits for protection."""
-    lab.b.run("for name in $(xl list | awk 'NR > 1 && $2 > 0 { print $2 }'); do xl destroy $name; done")
     pair.stand_by()
     deadline = time.monotonic() + 60
     while True:

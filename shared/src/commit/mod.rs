@@ -12,6 +12,7 @@
 pub mod aside;
 mod intake;
 #[cfg(target_os = "linux")]
+mod mark;
 mod session;
 pub mod staging;
 mod staging_fault;

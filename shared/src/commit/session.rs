@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::intake::{Intake, IntakeFault};
+use super::mark;
 use super::staging::{CompleteEpoch, Staging, StagingFault, StagingProgress};
 use super::twin::{Twin, TwinConfig, TwinFault};
 use crate::limits::EPOCH_REVIVABLE_FIRST;
@@ -207,6 +208,9 @@ impl<'a> Commit<'a> {
         let staging = self.staging.as_ref().expect("a complete epoch was staged");
         assert!(staging.is_applied(), "every page of the epoch is in the twin's memory");
         let epoch = staging.complete().expect("only a complete epoch is revived");
+        // From here on nobody may take it for a twin to be cleared away. A xenstored that refuses
+        // will refuse the revival, too, and say so there.
+        let _ = mark::remove(&mut self.store, twin.domid);
         let revival = Revival {
             xen: self.xen,
             events,
@@ -365,7 +369,9 @@ impl<'a> Commit<'a> {
         self.staging = None;
         let twin = self.twin.take()?;
         let domid = twin.domid;
-        twin.destroy().err().map(|fault| CommitEvent::TwinLeftBehind { domid, fault })
+        twin.destroy(&mut self.store)
+            .err()
+            .map(|fault| CommitEvent::TwinLeftBehind { domid, fault })
     }
 
     /// Lets the ring go.

@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use super::mark;
 use super::staging::{NoMemoryAt, TwinMemory};
 use crate::codec::DomainDescription;
 use crate::limits::{DOMAIN_NAME_SIZE_MAX, PAGE_SIZE, XL_CONFIG_SIZE_MAX};
@@ -77,8 +78,8 @@ impl fmt::Display for TwinFault {
             Self::NoName => f.write_str("the xl configuration has no line name = \"...\""),
             Self::NameTaken { name, domid } => write!(
                 f,
-                "the backup has a domain {name} already (id {domid}): if it is a twin that was \
-                 left behind, run `xl destroy {domid}` there"
+                "the backup has a domain {name} already (id {domid}), which is no waiting twin: if \
+                 it is not needed, run `xl destroy {domid}` there"
             ),
             Self::Xl(error) => write!(f, "the backup cannot run xl: {error}"),
             Self::Refused(line) => write!(f, "xl cannot build the twin: {line}"),
@@ -145,9 +146,7 @@ impl<'a> Twin<'a> {
         config: TwinConfig<'_>,
     ) -> Result<Self, TwinFault> {
         let (path, name) = keep_config(description, config)?;
-        if let Some(domid) = domains::domid_of_name(store, name.as_str())? {
-            return Err(TwinFault::NameTaken { name, domid });
-        }
+        make_name_free(xen, store, name)?;
         let built = run_xl(&["create", "-p", "-e", path.as_str()]);
         let found = domains::domid_of_name(store, name.as_str())?;
         if let (Err(_), Some(domid)) = (&built, found) {
@@ -156,7 +155,8 @@ impl<'a> Twin<'a> {
         }
         built?;
         let domid = found.ok_or(TwinFault::Missing(name))?;
-        let twin = Self::adopt(xen, domid, description);
+        let marked = mark::set(store, domid, name.as_str()).map_err(TwinFault::from);
+        let twin = marked.and_then(|()| Self::adopt(xen, domid, description));
         if twin.is_err() {
             // The first fault is the one to tell.
             let _ = destroy(domid);
@@ -167,10 +167,11 @@ impl<'a> Twin<'a> {
     /// Destroys the twin. Takes about a second.
     ///
     /// # Errors
-    /// When xl fails; the domain is left paused then.
-    pub fn destroy(self) -> Result<(), TwinFault> {
+    /// When xenstored or xl fails; the domain is left paused then.
+    pub fn destroy(self, store: &mut Store) -> Result<(), TwinFault> {
         // The mapping holds references to the domain's pages; without it they go away with it.
         drop(self.memory);
+        mark::remove(store, self.domid)?;
         destroy(self.domid)
     }
 
@@ -267,6 +268,17 @@ fn config_name(text: &[u8]) -> Option<&str> {
     let mut named =
         text.lines().filter_map(|line| named(line).map(|(at, size)| &line[at..at + size]));
     named.next_back().filter(|name| !name.is_empty() && name.len() <= DOMAIN_NAME_SIZE_MAX)
+}
+
+/// Destroys the twin of this name that an earlier helper has left behind, if there is one.
+fn make_name_free(xen: &Xen, store: &mut Store, name: Name) -> Result<(), TwinFault> {
+    let Some(domid) = domains::domid_of_name(store, name.as_str())? else { return Ok(()) };
+    if !mark::is_left_behind(xen, store, domid, name.as_str()) {
+        return Err(TwinFault::NameTaken { name, domid });
+    }
+    crate::log!("{name}: destroying domain {domid}, a twin that an earlier helper has left behind");
+    mark::remove(store, domid)?;
+    destroy(domid)
 }
 
 fn destroy(domid: Domid) -> Result<(), TwinFault> {

@@ -93,7 +93,7 @@ impl<'p, 'a> Epochs<'p, 'a> {
             if let Some(end) = self.protection.interruption(rest_us)? {
                 return Ok(Some(end));
             }
-            self.write_status(output);
+            self.tick(output)?;
         }
     }
 
@@ -168,7 +168,7 @@ impl<'p, 'a> Epochs<'p, 'a> {
         }
     }
 
-    fn write_status(&mut self, output: &EpochOutput<'_>) {
+    fn tick(&mut self, output: &EpochOutput<'_>) -> Result<(), ProtectError> {
         let figures = EpochFigures {
             epoch: self.ended_epoch,
             acknowledged_epoch: self.released_epoch,
@@ -176,6 +176,6 @@ impl<'p, 'a> Epochs<'p, 'a> {
             interval_us: self.schedule.period_mean_us(),
             dirty_page_count: self.last.map_or(0, |report| report.dirty_page_count),
         };
-        self.protection.tick(output, &figures);
+        self.protection.tick(output, &figures)
     }
 }

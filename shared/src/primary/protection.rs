@@ -54,7 +54,10 @@ impl Protection<'_> {
         mut capture: Capture<'_>,
         mut producer: Producer,
     ) -> Result<(), ProtectError> {
-        let result = self.sessions(&mut capture, &mut producer);
+        // Whatever failed because the domain has ended is told as that.
+        let result = self
+            .sessions(&mut capture, &mut producer)
+            .map_err(|error| capture.check_domain().err().map_or(error, ProtectError::from));
         let reason = goodbye_reason(&result);
         // First the backup hears that it shall not take over, then the guest's output is let go.
         producer.control().set_stop(reason);
@@ -187,7 +190,7 @@ impl Protection<'_> {
             if let Some(end) = self.interruption(PATIENT_REST_US)? {
                 return Ok(Some(end));
             }
-            self.tick(output, &EpochFigures::default());
+            self.tick(output, &EpochFigures::default())?;
         }
     }
 
@@ -240,7 +243,7 @@ impl Protection<'_> {
             if let Some(end) = self.interruption(PATIENT_REST_US)? {
                 return Ok(Some(end));
             }
-            self.tick(output, &EpochFigures::default());
+            self.tick(output, &EpochFigures::default())?;
         }
         Ok(None)
     }
@@ -280,11 +283,18 @@ impl Protection<'_> {
         }
     }
 
-    /// Writes the status record when it is time to.
-    pub fn tick(&mut self, output: &EpochOutput<'_>, figures: &EpochFigures) {
+    /// Looks, when it is time to, whether the gate still holds all of the guest's interfaces, and
+    /// writes the status record.
+    pub fn tick(
+        &mut self,
+        output: &EpochOutput<'_>,
+        figures: &EpochFigures,
+    ) -> Result<(), ProtectError> {
         if self.is_status_due() {
+            self.program.verify_gate()?;
             self.write_status(output.control(), figures);
         }
+        Ok(())
     }
 
     /// True about once a second.

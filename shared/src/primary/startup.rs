@@ -56,6 +56,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     if let Some(core) = options.capture_core {
         pin_to_core(core)?;
     }
+    release_previous(&mut store, &status, domid)?;
     let gate = open_gate(options, domid)?;
     let (ship, producer, watched) = start_ship(options, socket, key)?;
     take_precedence();
@@ -131,6 +132,20 @@ fn start_ship(
             Ok((child, producer, watched))
         }
     }
+}
+
+/// Opens the gate that a killed helper left at this guest's last incarnation. Where that domid
+/// belongs to another guest by now, its gate is none of ours.
+fn release_previous(
+    store: &mut Store,
+    status: &StatusFile,
+    domid: Domid,
+) -> Result<(), ProtectError> {
+    let previous = status.previous().map_or(domid, |record| record.domid);
+    if previous != domid && name_of_domid(store, previous)?.is_none() {
+        OutputGate::remove_left_overs(previous)?;
+    }
+    Ok(())
 }
 
 fn open_gate(options: &ProtectOptions<'_>, domid: Domid) -> Result<OutputGate, ProtectError> {

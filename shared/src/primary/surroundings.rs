@@ -61,6 +61,11 @@ impl Program {
         self.gate.release_all()
     }
 
+    /// An error if the guest has interfaces that the gate does not hold.
+    pub fn verify_gate(&mut self) -> Result<(), GateError> {
+        self.gate.verify()
+    }
+
     /// What the gate holds and has dropped; zeros when that cannot be told.
     pub fn gate_counters(&mut self) -> GateCounters {
         self.gate.counters().unwrap_or_default()

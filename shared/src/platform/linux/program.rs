@@ -9,6 +9,7 @@ use core::ffi::{CStr, c_char};
 use core::panic::PanicInfo;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use spin::Once;
 
 /// How a program ends; the number is its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,14 +126,14 @@ pub(super) fn exit_with(status: i32) -> ! {
     }
 }
 
-static PANIC_HOOK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+static PANIC_HOOK: Once<fn()> = Once::new();
 static PANICKING: AtomicBool = AtomicBool::new(false);
 
 /// Names what must still be done if this process panics or crashes: the privileged half resumes
-/// its guest. The hook runs at most once, and may be running on a signal's stack frame, so it only
-/// makes system calls.
+/// its guest. The first hook that is named stays. It runs at most once, and may be running on a
+/// signal's stack frame, so it only makes system calls.
 pub fn set_panic_hook(hook: fn()) {
-    PANIC_HOOK.store(hook as *mut (), Ordering::Release);
+    PANIC_HOOK.call_once(|| hook);
 }
 
 /// Runs the panic hook, if there is one and it did not run before.
@@ -140,10 +141,7 @@ pub(super) fn run_panic_hook() {
     if PANICKING.swap(true, Ordering::AcqRel) {
         return;
     }
-    let hook = PANIC_HOOK.load(Ordering::Acquire);
-    if !hook.is_null() {
-        // SAFETY: only `set_panic_hook` writes here, and it writes a `fn()`.
-        let hook = unsafe { core::mem::transmute::<*mut (), fn()>(hook) };
+    if let Some(hook) = PANIC_HOOK.get() {
         hook();
     }
 }
