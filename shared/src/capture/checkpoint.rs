@@ -111,6 +111,11 @@ impl Capture<'_> {
             self.gate_epoch = output.epoch();
         }
         report.shared_page_count += self.push_shared_pages(output, surroundings)?;
+        if core::mem::take(&mut self.was_memory_renewed) {
+            // Pages of the pause before may have been copied from frames that the guest had given
+            // back by then; its bitmap is still here.
+            self.push_dirty_pages(output, surroundings, report)?;
+        }
         let gfn_count = self.memory.gfn_count();
         self.xen.log_dirty_clean(self.domid, &mut self.bitmap, gfn_count)?;
         self.push_dirty_pages(output, surroundings, report)?;
@@ -181,6 +186,7 @@ impl Capture<'_> {
         let memory_holds = info.page_count == self.page_count;
         if !memory_holds {
             self.renew_memory()?;
+            self.was_memory_renewed = true;
         }
         Ok(ports_hold && grants_hold && memory_holds)
     }

@@ -34,17 +34,22 @@ impl Capture<'_> {
         self.check_domain()?;
         self.stop_logging()?;
         self.renew_memory()?;
+        self.was_memory_renewed = false;
         logging::begin(self.xen, self.domid)?;
         self.is_logging = true;
         self.shared_pages.forget();
         self.gate_epoch = 0;
         self.full_copy_round = 1;
+        self.mark_every_page();
+        Ok(())
+    }
+
+    fn mark_every_page(&mut self) {
         self.full_copy_word = 0;
         let present = self.memory.presence_words();
         for (word, present) in self.bitmap.words_mut().iter_mut().zip(present) {
             *word = *present;
         }
-        Ok(())
     }
 
     /// Sends up to `page_count` pages, fewer when the ring is full, and publishes them.
@@ -102,6 +107,14 @@ impl Capture<'_> {
     /// Marks what was written since the round began. True when little enough was sent in the last
     /// rounds that the rest can wait for the first checkpoint.
     fn next_round(&mut self) -> Result<bool, CaptureError> {
+        if self.check_domain()?.page_count != self.page_count {
+            // The guest's memory was changed by a balloon: a page may have been copied from a frame
+            // that it had given back.
+            self.renew_memory()?;
+            self.full_copy_round += 1;
+            self.mark_every_page();
+            return Ok(false);
+        }
         let gfn_count = self.memory.gfn_count();
         let dirty = self.xen.log_dirty_peek(self.domid, &mut self.bitmap, gfn_count)?;
         let is_complete = u64::from(dirty.dirty_count) <= FULL_COPY_REST_COUNT_MAX

@@ -45,6 +45,8 @@ pub struct Capture<'x> {
     /// Dirty gfns: Xen's answer, and in the full copy the pages still to be sent.
     pub(super) bitmap: HypercallBuffer,
     pub(super) is_logging: bool,
+    /// The memory was mapped anew after the last pause, which copied what was mapped before.
+    pub(super) was_memory_renewed: bool,
     pub(super) full_copy_round: u32,
     pub(super) full_copy_word: usize,
     pub(super) ports: PortTable,
@@ -107,6 +109,7 @@ impl<'x> Capture<'x> {
             bitmap: xen.buffer(bitmap_byte_count(gfn_count))?,
             memory,
             is_logging: false,
+            was_memory_renewed: false,
             full_copy_round: 0,
             full_copy_word: 0,
             ports,
@@ -281,7 +284,10 @@ impl<'x> Capture<'x> {
             self.memory = GuestMemory::map(self.xen, self.domid, gfn_count)?;
             let byte_count = bitmap_byte_count(gfn_count);
             if byte_count > self.bitmap.bytes().len() {
-                self.bitmap = self.xen.buffer(byte_count)?;
+                let mut larger = self.xen.buffer(byte_count)?;
+                let known = self.bitmap.words();
+                larger.words_mut()[..known.len()].copy_from_slice(known);
+                self.bitmap = larger;
             }
         }
         self.map_xen_frames()

@@ -13,6 +13,7 @@ pub mod aside;
 mod intake;
 #[cfg(target_os = "linux")]
 mod mark;
+#[cfg(target_os = "linux")]
 mod session;
 pub mod staging;
 mod staging_fault;

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::intake::{Intake, IntakeFault};
 use super::mark;
-use super::staging::{CompleteEpoch, Staging, StagingFault, StagingProgress};
+use super::staging::{Staging, StagingFault, StagingProgress};
 use super::twin::{Twin, TwinConfig, TwinFault};
 use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::platform::linux::evtchn::EventChannels;
@@ -297,9 +297,6 @@ impl<'a> Commit<'a> {
         let event = match self.stage_entries() {
             Ok(StagingProgress::Idle) => CommitEvent::Idle,
             Ok(StagingProgress::Moved) => CommitEvent::Working,
-            Ok(StagingProgress::Complete(epoch)) if !self.has_every_vcpu() => {
-                self.refuse(CommitFault::Staging(StagingFault::Context { epoch }))
-            }
             Ok(StagingProgress::Complete(epoch)) => {
                 let control = self.ring.control();
                 control.set_complete_epoch(epoch);
@@ -344,11 +341,6 @@ impl<'a> Commit<'a> {
             }
             None => Ok(self.stand_by().unwrap_or(CommitEvent::PrimaryLost { epoch: None })),
         }
-    }
-
-    fn has_every_vcpu(&self) -> bool {
-        let complete = self.staging.as_ref().and_then(Staging::complete);
-        complete.is_some_and(CompleteEpoch::has_every_vcpu)
     }
 
     fn is_applied(&self) -> bool {

@@ -98,10 +98,8 @@ impl CompleteEpoch {
         self.context.used()
     }
 
-    /// Whether the HVM context can be read and holds every vCPU that was online. To be asked
-    /// before the epoch is acknowledged.
-    #[must_use]
-    pub fn has_every_vcpu(&self) -> bool {
+    /// Whether the HVM context can be read and holds every vCPU that was online.
+    fn has_every_vcpu(&self) -> bool {
         let Ok(context) = HvmContext::parse(self.hvm_context()) else { return false };
         let mut vcpus = (0u16..).zip(&self.state.vcpus);
         vcpus.all(|(number, vcpu)| !vcpu.online || context.cpu(number).is_some())
@@ -262,7 +260,11 @@ impl Staging {
         let state: CheckpointState =
             decode(self.state.used()).map_err(|_| StagingFault::Decode { epoch })?;
         check_state(&state, epoch, self.context.size, &self.places).map_err(StagingFault::State)?;
-        self.complete = Some(CompleteEpoch { state, context: self.context.clone() });
+        let complete = CompleteEpoch { state, context: self.context.clone() };
+        if !complete.has_every_vcpu() {
+            return Err(StagingFault::Context { epoch });
+        }
+        self.complete = Some(complete);
         self.start_epoch(epoch + 1);
         Ok(StagingProgress::Complete(epoch))
     }

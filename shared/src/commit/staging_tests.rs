@@ -5,6 +5,7 @@ use super::*;
 use crate::codec::encode;
 use crate::revive::check::{StateFault, sample};
 use crate::ring::Producer;
+use crate::xen::hvm_context::{HvmContextWriter, HvmCpuRecord, RecordType};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -45,8 +46,23 @@ fn push_end(producer: &mut Producer, state: &CheckpointState, pages: u64, fill: 
     let mut bytes = [0; CHECKPOINT_STATE_SIZE_MAX];
     let size = encode(state, &mut bytes).unwrap();
     let parts = push_parts(producer, EntryKind::State, epoch, &bytes[..size])
-        + push_parts(producer, EntryKind::HvmContext, epoch, &[fill; CONTEXT_SIZE]);
+        + push_parts(producer, EntryKind::HvmContext, epoch, &context(fill));
     push(producer, Entry::raw(EntryKind::EpochEnd, epoch, pages + parts + 1, 0), &[]);
+}
+
+/// The context of two vCPUs, as long as the sample state says; the filler is in its header.
+fn context(fill: u8) -> [u8; CONTEXT_SIZE] {
+    let mut bytes = [0; CONTEXT_SIZE];
+    let cpu = HvmCpuRecord::long_mode_entry(0x1000, 0x2000, 0x3000).to_bytes();
+    let mut writer = HvmContextWriter::new(&mut bytes);
+    writer.push(RecordType::Header, 0, &[fill; 24]).unwrap();
+    writer.push(RecordType::Cpu, 0, &cpu).unwrap();
+    writer.push(RecordType::Cpu, 1, &cpu).unwrap();
+    // Of the length: five descriptors of 8 bytes, the header, both vCPUs, and the rest.
+    let rest = vec![0; CONTEXT_SIZE - 5 * 8 - 24 - 2 * cpu.len()];
+    writer.push(RecordType::LapicRegs, 0, &rest).unwrap();
+    assert_eq!(writer.finish(), Ok(CONTEXT_SIZE));
+    bytes
 }
 
 fn staging() -> Staging {
@@ -117,7 +133,7 @@ fn an_epoch_is_complete_before_any_of_it_is_applied() {
     assert_eq!(staging.aside().shared_info.bytes(), Some(&[3; PAGE_SIZE]));
     let complete = staging.complete().unwrap();
     assert_eq!(complete.state, sample::state(2));
-    assert_eq!(complete.hvm_context(), [0xaa; CONTEXT_SIZE]);
+    assert_eq!(complete.hvm_context(), context(0xaa));
 }
 
 #[test]
@@ -127,12 +143,12 @@ fn a_torn_epoch_leaves_the_newest_complete_one() {
     let mut staging = full_copy(&mut producer, &mut consumer, &mut memory);
     push_page(&mut producer, 2, 1, 2);
     push_page(&mut producer, 2, sample::TWIN.store_gfn, 3);
-    push_parts(&mut producer, EntryKind::HvmContext, 2, &[2; CONTEXT_SIZE]);
+    push_parts(&mut producer, EntryKind::HvmContext, 2, &context(2));
     assert_eq!(run(&mut staging, &mut consumer, &mut memory), []);
     assert_eq!(memory.0, BTreeMap::from([(1, 1)]));
     assert!(staging.aside().store.bytes().is_none());
     let complete = staging.complete().unwrap();
-    assert_eq!((complete.state.epoch, complete.hvm_context()[0]), (1, 1));
+    assert_eq!((complete.state.epoch, complete.hvm_context()), (1, &context(1)[..]));
 }
 
 #[test]
@@ -142,7 +158,27 @@ fn a_repeated_context_counts() {
     push_parts(&mut producer, EntryKind::HvmContext, 1, &[1; CONTEXT_SIZE + 4096]);
     push_end(&mut producer, &sample::state(1), 3, 2);
     assert_eq!(run(&mut staging, &mut consumer, &mut memory), [1]);
-    assert_eq!(staging.complete().unwrap().hvm_context(), [2; CONTEXT_SIZE]);
+    assert_eq!(staging.complete().unwrap().hvm_context(), context(2));
+}
+
+#[test]
+fn an_epoch_that_cannot_be_revived_does_not_replace_one_that_can() {
+    let (mut producer, mut consumer) = ring();
+    let mut memory = Memory::default();
+    let mut staging = full_copy(&mut producer, &mut consumer, &mut memory);
+    let mut state = [0; CHECKPOINT_STATE_SIZE_MAX];
+    let size = encode(&sample::state(2), &mut state).unwrap();
+    let parts = push_parts(&mut producer, EntryKind::State, 2, &state[..size])
+        + push_parts(&mut producer, EntryKind::HvmContext, 2, &[9; CONTEXT_SIZE]);
+    push(&mut producer, Entry::raw(EntryKind::EpochEnd, 2, parts + 1, 0), &[]);
+    let fault = loop {
+        match staging.turn(&mut consumer, &mut memory) {
+            Ok(progress) => assert_eq!(progress, StagingProgress::Moved),
+            Err(fault) => break fault,
+        }
+    };
+    assert_eq!(fault, StagingFault::Context { epoch: 2 });
+    assert_eq!(staging.complete().unwrap().state.epoch, 1);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use super::error::ProtectError;
 use super::protection::{EpochFigures, Protection, SessionEnd};
 use super::schedule::Schedule;
-use crate::capture::{Capture, CaptureError, CheckpointReport, EpochOutput, Surroundings};
+use super::surroundings::Program;
+use crate::capture::{Capture, CaptureError, CheckpointReport, EpochOutput, Store, Surroundings};
 use crate::idle::Idle;
 use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::platform::linux::clock;
@@ -155,7 +156,7 @@ impl<'p, 'a> Epochs<'p, 'a> {
                         "{}: looking for the guest's structures anew",
                         self.protection.name
                     );
-                    capture.rediscover(&mut self.protection.store, program)?;
+                    rediscover(capture, &mut self.protection.store, program)?;
                 }
                 Err(CaptureError::GateFailed) => {
                     return Err(match program.take_gate_error() {
@@ -178,4 +179,20 @@ impl<'p, 'a> Epochs<'p, 'a> {
         };
         self.protection.tick(output, &figures)
     }
+}
+
+/// Looks for the guest's structures until it is found still; a hotplug, which moves them, has
+/// traffic of its own.
+fn rediscover(
+    capture: &mut Capture<'_>,
+    store: &mut Store,
+    program: &mut Program,
+) -> Result<(), CaptureError> {
+    for _ in 0..ATTEMPT_COUNT_MAX {
+        match capture.rediscover(store, program) {
+            Err(error) if error.is_transient() => program.rest(XENSTORE_REST_US),
+            other => return other,
+        }
+    }
+    Err(CaptureError::XenstoreBusy)
 }

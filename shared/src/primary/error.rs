@@ -89,7 +89,11 @@ impl fmt::Display for ProtectError {
             Self::Fork(error) => error.fmt(f),
             Self::Driven(error) => error.fmt(f),
             Self::ShipEnded(end) => {
-                write!(f, "the sending half {end}: the guest runs on; start protection again")
+                write!(
+                    f,
+                    "the sending half {end}, and the backup may take over: output that was held \
+                     stays held; start protection again, or destroy the guest here if it lives there"
+                )
             }
             Self::Refused(text) => write!(f, "the backup refuses the domain: {text}"),
         }

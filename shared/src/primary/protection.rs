@@ -41,6 +41,8 @@ pub(super) struct Protection<'a> {
     pub store: Store,
     pub program: Program,
     pub status: StatusFile,
+    /// A killed helper's gate is still there; it is taken over with the first session.
+    pub has_left_gate: bool,
     pub status_due_us: u64,
     pub state: State,
     pub pauses_us: Histogram,
@@ -62,8 +64,9 @@ impl Protection<'_> {
         // First the backup hears that it shall not take over, then the guest's output is let go.
         producer.control().set_stop(reason);
         producer.control().leave_session();
+        let has_lost_ship = self.program.ship_end_while_holding().is_some();
         self.program.end_ship(GOODBYE_TIMEOUT_MS);
-        let released = self.program.close_gate();
+        let released = if has_lost_ship { Ok(()) } else { self.program.close_gate() };
         let finished = match capture.finish() {
             Err(CaptureError::Xen(error)) if error.errno == crate::xen::Errno::ESRCH => Ok(()),
             other => other,
@@ -83,6 +86,9 @@ impl Protection<'_> {
     ) -> Result<(), ProtectError> {
         loop {
             let Some(session) = self.wait_for_backup(capture, producer)? else { return Ok(()) };
+            if core::mem::take(&mut self.has_left_gate) {
+                self.program.open_left_gate(self.domid)?;
+            }
             let mut output = EpochOutput::new(producer, session);
             let end = match self.session(capture, &mut output) {
                 Err(ProtectError::Capture(CaptureError::LinkLost)) => SessionEnd::LinkLost,
@@ -254,6 +260,9 @@ impl Protection<'_> {
         capture: &mut Capture<'_>,
         producer: &mut Producer,
     ) -> Result<(), ProtectError> {
+        if let Some(end) = self.program.ship_end_while_holding() {
+            return Err(ProtectError::ShipEnded(end));
+        }
         self.state = State::Unprotected;
         let released = self.program.pass_through();
         let why = producer.control().goodbye();

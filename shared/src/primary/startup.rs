@@ -57,10 +57,10 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         pin_to_core(core)?;
     }
     release_previous(&mut store, &status, domid)?;
-    let gate = open_gate(options, domid)?;
-    let (ship, producer, watched) = start_ship(options, socket, key)?;
     take_precedence();
+    let (ship, producer, watched) = start_ship(options, socket, key)?;
     lock_memory()?;
+    let (gate, has_left_gate) = open_gate(options, domid, &name)?;
     let mut program = Program::new(gate, ship, watched, options.capture_core.is_some());
     GUEST.store(u32::from(domid), Ordering::Release);
     crate::log!("{name}: looking for the guest's structures");
@@ -79,6 +79,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         store,
         program,
         status,
+        has_left_gate,
         status_due_us: 0,
         state: State::Connecting,
         pauses_us: Histogram::new(),
@@ -148,15 +149,30 @@ fn release_previous(
     Ok(())
 }
 
-fn open_gate(options: &ProtectOptions<'_>, domid: Domid) -> Result<OutputGate, ProtectError> {
+/// Opens the gate, unless a helper that was killed has left one at this very domain: the guest may
+/// live on the backup by now, so what is held stays held until a backup stands by again, and true
+/// is returned.
+fn open_gate(
+    options: &ProtectOptions<'_>,
+    domid: Domid,
+    name: &str,
+) -> Result<(OutputGate, bool), ProtectError> {
     match options.gate {
-        GateKind::Plug => Ok(OutputGate::open(domid)?),
+        GateKind::Plug if OutputGate::is_left_over(domid)? => {
+            crate::log!(
+                "{name}: an earlier helper was killed and left its gate: the guest's output stays \
+                 as it is until a backup answers; if the guest lives there now, destroy it here"
+            );
+            Ok((OutputGate::none(), true))
+        }
+        GateKind::Plug => Ok((OutputGate::open(domid)?, false)),
         GateKind::None => {
+            OutputGate::remove_left_overs(domid)?;
             crate::log!(
                 "WARNING: --gate none: the guest's output leaves before the backup has the state \
                  behind it; after a failover clients may know more than the guest does"
             );
-            Ok(OutputGate::none())
+            Ok((OutputGate::none(), false))
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::platform::linux::output_gate::{GateCounters, GateError, OutputGate};
 use crate::platform::linux::process::{Child, ProcessEnd};
 use crate::platform::linux::{clock, signals};
 use crate::ring::Consumer;
+use crate::xen::Domid;
 
 /// Microseconds between two looks while ship takes its leave.
 const REST_US: u64 = 1_000;
@@ -59,6 +60,18 @@ impl Program {
     /// Everything leaves from now on, as long as nobody protects the guest.
     pub fn pass_through(&mut self) -> Result<(), GateError> {
         self.gate.release_all()
+    }
+
+    /// Opens the gate of a domain whose last helper left one behind, closed.
+    pub fn open_left_gate(&mut self, domid: Domid) -> Result<(), GateError> {
+        self.gate = OutputGate::open(domid)?;
+        Ok(())
+    }
+
+    /// How ship ended, if it has, while output was held. The backup was not told, and will take
+    /// over: nothing may leave any more.
+    pub fn ship_end_while_holding(&self) -> Option<ProcessEnd> {
+        self.ship_end.filter(|_| !self.gate.is_pass_through())
     }
 
     /// An error if the guest has interfaces that the gate does not hold.

@@ -24,7 +24,8 @@ const ANSWER_TIMEOUT_US: u64 = 5_000_000;
 #[derive(Debug)]
 pub struct WatchRequest<'m> {
     ring: XenstoreRing<'m>,
-    /// Nothing unread was in the ring, so the next response is the answer.
+    /// Nothing was in the ring, neither an unread response nor a request that xenstored will answer
+    /// first, so the next response is the answer.
     was_drained: bool,
 }
 
@@ -35,16 +36,15 @@ impl<'m> WatchRequest<'m> {
     /// [`ReviveError::WatchUnanswered`] when the ring has no room.
     pub fn put(page: GuestPage<'m>, token: &str) -> Result<Self, ReviveError> {
         let ring = XenstoreRing::new(page);
-        let indexes = ring.indexes();
-        let was_drained = indexes.response_consumer == indexes.response_producer;
+        let was_drained = ring.is_quiescent();
         let mut request = [0; REQUEST_SIZE_MAX];
         let size = write_request(&mut request, token);
         ring.push_request(&request[..size]).map_err(|_| ReviveError::WatchUnanswered)?;
         Ok(Self { ring, was_drained })
     }
 
-    /// Waits for the answer and takes it out of the ring. Where unread responses of the guest
-    /// come before it, it is left: a guest ignores the answer to a request it does not know.
+    /// Waits for the answer and takes it out of the ring. Where something of the guest's own comes
+    /// before it, it is left: a guest ignores the answer to a request it does not know.
     ///
     /// # Errors
     /// [`ReviveError::WatchUnanswered`] when xenstored is silent or refuses.

@@ -1,12 +1,12 @@
 //! The primary's end: how sessions begin and end.
 
 use super::{PrimaryLink, State};
-use crate::limits::RING_ENTRY_COUNT_PRIMARY;
+use crate::limits::{EPOCH_REVIVABLE_FIRST, RING_ENTRY_COUNT_PRIMARY};
 use crate::link::calling::{Calling, Offer};
 use crate::link::channel::{Channel, Side, patience};
 use crate::link::event::LinkEvent;
 use crate::link::leaving::{Leaving, Then};
-use crate::ring::{Consumer, GoodbyeReason};
+use crate::ring::{Consumer, GoodbyeReason, Phase};
 use crate::wire::{Confirm, SessionKeys, SessionParts};
 
 /// Data that has not passed for so many timeouts, while the peer is heard, does not pass.
@@ -100,10 +100,17 @@ impl PrimaryLink {
 
     pub(super) fn poll_session(&mut self, now_us: u64, ring: &Consumer) {
         let channel = self.channel.as_mut().expect("a session has a channel");
-        let phase = ring.control().peer_phase();
+        // Output is held from the end of the first epoch that can be revived on, which is before
+        // the backup can say that it has it: from there on silence is not borne for long.
+        let phase = if ring.control().acked_epoch() + 1 >= EPOCH_REVIVABLE_FIRST {
+            Phase::Protected
+        } else {
+            ring.control().peer_phase()
+        };
         if let Some(silent) = channel.judge_silence(now_us, phase, &mut self.counters) {
             self.events.report(silent);
-            self.lose(None, ring);
+            // It may hear us although we do not hear it: then it must not take over.
+            self.take_leave(now_us, GoodbyeReason::Failed, Then::Again, ring);
         } else if self
             .flight
             .is_stalled(now_us, STALL_TIMEOUTS * channel.timeout_us * patience(phase))

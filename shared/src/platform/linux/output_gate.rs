@@ -86,6 +86,14 @@ impl OutputGate {
         install::remove(&mut install::open_socket()?, domid)
     }
 
+    /// Whether an earlier process has left a gate at a domain's interfaces.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn is_left_over(domid: u16) -> Result<bool, GateError> {
+        Ok(!install::find(&mut install::open_socket()?, domid)?.ifb.is_empty())
+    }
+
     /// How many of the guest's interfaces are held.
     pub fn interface_count(&self) -> usize {
         self.interfaces.len()
