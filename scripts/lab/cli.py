@@ -11,7 +11,7 @@ from types import FrameType
 from lab import shell, standing, testing
 from lab.instance import attach
 from lab.machine import Shape
-from lab.pollux import Protection
+from lab.pollux import INTERVAL_MS_BY_VCPUS, Protection
 from lab.scenarios.demo import demo
 from lab.scenarios.gaps import gaps
 from lab.scenarios.runs import runs
@@ -72,6 +72,8 @@ def _add_scenarios(commands: Commands[argparse.ArgumentParser]) -> None:
     test = commands.add_parser("test", help="run the lab's tests")
     test.add_argument("--only", metavar="WORDS", help="only tests whose title or module contains this")
     _add_shape(test, name="test")
+    # One core for dom0 and two for the guest that has as many vCPUs.
+    test.set_defaults(pcpus=3)
     test.set_defaults(run=lambda given: testing.run_tests(given.name, _shape(given), given.only))
 
 
@@ -87,13 +89,11 @@ def _add_measurements(commands: Commands[argparse.ArgumentParser]) -> None:
     start = commands.add_parser("starts", help="start the protection under full traffic and count clean starts")
     start.add_argument("--count", type=int, default=20)
     start.add_argument("--vcpus", type=_numbers, default=[1, 2, 4], metavar="N,N")
-    start.add_argument("--interval-ms", type=int, default=25)
     start.add_argument("--timeout-ms", type=int, default=Protection().timeout_ms)
     _add_shape(start, name="starts")
     start.set_defaults(
         run=lambda given: starts(
-            given.name, _shape(given),
-            Protection(interval_ms=given.interval_ms, timeout_ms=given.timeout_ms), given.count, given.vcpus,
+            given.name, _shape(given), Protection(timeout_ms=given.timeout_ms), given.count, given.vcpus,
         )
     )
 
@@ -105,12 +105,15 @@ def _numbers(text: str) -> list[int]:
 def _add_protection(command: argparse.ArgumentParser) -> None:
     default = Protection()
     command.add_argument("--vcpus", type=int, choices=[1, 2, 4], default=default.vcpus, help="of the guest")
-    command.add_argument("--interval-ms", type=int, default=default.interval_ms, help="length of an epoch")
+    command.add_argument(
+        "--interval-ms", type=int, help=f"length of an epoch; by vCPUs, unless given: {INTERVAL_MS_BY_VCPUS}"
+    )
     command.add_argument("--timeout-ms", type=int, default=default.timeout_ms, help="silence that means loss")
 
 
 def _protection(given: argparse.Namespace) -> Protection:
-    return Protection(vcpus=given.vcpus, interval_ms=given.interval_ms, timeout_ms=given.timeout_ms)
+    interval_ms = given.interval_ms or INTERVAL_MS_BY_VCPUS[given.vcpus]
+    return Protection(vcpus=given.vcpus, interval_ms=interval_ms, timeout_ms=given.timeout_ms)
 
 
 def _add_standing(commands: Commands[argparse.ArgumentParser]) -> None:

@@ -14,7 +14,7 @@ from lab.guest import GuestControl, create_guest
 from lab.instance import Lab
 from lab.machine import Shape
 from lab.narrator import Narrator
-from lab.pollux import Pair, Protection, build_helpers
+from lab.pollux import INTERVAL_MS_BY_VCPUS, Pair, Protection, build_helpers
 from lab.settings import LabError
 
 
@@ -27,7 +27,9 @@ def starts(name: str, shape: Shape, options: Protection, count: int, vcpus: list
         cores = max(shape.pcpus, number + shape.dom0_vcpus)
         with Lab(name, "ab", replace(shape, pcpus=cores)) as lab:
             lab.boot()
-            results[number] = _count(lab, replace(options, vcpus=number), count, told)
+            interval_ms = INTERVAL_MS_BY_VCPUS[number]
+            chosen = replace(options, vcpus=number, interval_ms=interval_ms)
+            results[number] = _count(lab, chosen, count, told)
     print("\n vcpus  clean starts")
     for number, clean in results.items():
         print(f"{number:6}  {clean} of {count}")

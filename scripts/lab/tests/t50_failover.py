@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.failover import run_failover
 from lab.instance import Lab
-from lab.pollux import Protection
+from lab.pollux import INTERVAL_MS_BY_VCPUS, Protection
 from lab.testing import expect, lab_test, quiet_narrator
 
 
@@ -18,6 +18,12 @@ def failover_fast(lab: Lab) -> None:
 def failover_slow(lab: Lab) -> None:
     """A longer epoch holds more output back and copies more pages at once."""
     _fail_over(lab, Protection(interval_ms=100))
+
+
+@lab_test("host a dies: a guest with 2 pinned vCPUs goes on from host b, every byte verified")
+def failover_two_vcpus(lab: Lab) -> None:
+    """Each vCPU has events, timers and a place in the event array of its own."""
+    _fail_over(lab, Protection(vcpus=2, interval_ms=INTERVAL_MS_BY_VCPUS[2]))
 
 
 def _fail_over(lab: Lab, options: Protection) -> None:

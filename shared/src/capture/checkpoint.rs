@@ -19,12 +19,9 @@ use super::shared_pages::FixedPages;
 use super::surroundings::Surroundings;
 use super::xenstore_traffic::Traffic;
 use super::{discovery, inquiry};
-use crate::codec::{CheckpointState, TscInfo, VcpuState, encode};
+use crate::codec::{CheckpointState, GFN_NONE, TscInfo, VcpuState, encode};
 use crate::limits::{CHECKPOINT_PAUSE_COUNT_MAX, PAGE_SIZE, VCPU_COUNT_MAX};
 use crate::ring::EntryKind;
-
-/// gfn of a structure that a vCPU does not have (INVALID_GFN, all ones).
-pub const GFN_NONE: u64 = u64::MAX;
 
 /// What a checkpoint cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -61,8 +61,6 @@ pub struct Located {
     pub structures: Structures,
     /// Upcall vectors.
     pub upcall_vectors: UpcallVectors,
-    /// Looks that it took.
-    pub look_count: u32,
 }
 
 /// Finds and confirms the domain's structures, and fills `ports`, priorities included.
@@ -86,7 +84,7 @@ pub fn locate(
         for _ in 0..DISCOVERY_ATTEMPT_COUNT_MAX {
             attempt_count += 1;
             match look(target, &survey, context, ports, &mut confirmed) {
-                Ok(true) => return finish(target, ports, confirmed, attempt_count),
+                Ok(true) => return finish(target, ports, confirmed),
                 Ok(false) => last_error = DiscoveryError::NotConfirmed,
                 Err(CaptureError::Discovery(error)) if error.is_worth_another_try() => {
                     last_error = error;
@@ -104,7 +102,6 @@ fn finish(
     target: &Target<'_>,
     ports: &mut PortTable,
     confirmed: Confirmed,
-    look_count: u32,
 ) -> Result<Located, CaptureError> {
     let structures = confirmed.structures.ok_or(DiscoveryError::NotConfirmed)?;
     let common = confirmed.vector.ok_or(DiscoveryError::NotConfirmed)?;
@@ -113,7 +110,7 @@ fn finish(
         *vector = if places.is_some() { common } else { 0 };
     }
     read_priorities(&pages_of(target.memory), &structures, ports);
-    Ok(Located { structures, upcall_vectors, look_count })
+    Ok(Located { structures, upcall_vectors })
 }
 
 /// What the looks so far agree on.

@@ -39,7 +39,7 @@ mod surroundings;
 pub mod xenstore_traffic;
 
 #[cfg(target_os = "linux")]
-pub use checkpoint::{CheckpointReport, GFN_NONE};
+pub use checkpoint::CheckpointReport;
 #[cfg(target_os = "linux")]
 pub use error::{CaptureError, ShutdownReason};
 #[cfg(target_os = "linux")]

@@ -57,7 +57,6 @@ pub struct Capture<'x> {
     pub(super) structures: Structures,
     pub(super) upcall_vectors: UpcallVectors,
     pub(super) shutdown_watch_token: String<WATCH_TOKEN_SIZE_MAX>,
-    pub(super) look_count: u32,
     pub(super) traffic: XenstoreTraffic,
     pub(super) shared_pages: SharedPages,
     pub(super) context: ContextBuffer,
@@ -119,7 +118,6 @@ impl<'x> Capture<'x> {
             structures: located.structures,
             upcall_vectors: located.upcall_vectors,
             shutdown_watch_token,
-            look_count: located.look_count,
             traffic,
             shared_pages: SharedPages::default(),
             context,
@@ -152,7 +150,6 @@ impl<'x> Capture<'x> {
         let located = locate(&target, &mut self.context, &mut self.ports, surroundings)?;
         self.structures = located.structures;
         self.upcall_vectors = located.upcall_vectors;
-        self.look_count = located.look_count;
         self.shutdown_watch_token = learn_watch_token(
             &target,
             self.xenstore_ring_gfn,
@@ -184,36 +181,6 @@ impl<'x> Capture<'x> {
             interval_ms,
             config_size,
         })
-    }
-
-    /// Where the structures are.
-    #[must_use]
-    pub const fn structures(&self) -> &Structures {
-        &self.structures
-    }
-
-    /// The guest's open ports, as of the last checkpoint.
-    #[must_use]
-    pub const fn ports(&self) -> &PortTable {
-        &self.ports
-    }
-
-    /// Looks at the paused guest that the last discovery took.
-    #[must_use]
-    pub const fn look_count(&self) -> u32 {
-        self.look_count
-    }
-
-    /// Upcall vector of each vCPU.
-    #[must_use]
-    pub const fn upcall_vectors(&self) -> &UpcallVectors {
-        &self.upcall_vectors
-    }
-
-    /// Token of the guest's watch on `control/shutdown`.
-    #[must_use]
-    pub fn shutdown_watch_token(&self) -> &str {
-        &self.shutdown_watch_token
     }
 
     /// Whether the domain still runs.

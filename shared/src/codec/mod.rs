@@ -10,5 +10,5 @@ mod state;
 
 pub use state::{
     CheckpointState, DecodeError, DomainDescription, EncodeError, EventChannel, EventChannelKind,
-    TscInfo, VcpuState, decode, encode,
+    GFN_NONE, TscInfo, VcpuState, decode, encode,
 };

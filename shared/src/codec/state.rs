@@ -11,6 +11,9 @@ use crate::limits::{
     WATCH_TOKEN_SIZE_MAX,
 };
 
+/// Stands for the gfn of a structure that a vCPU does not have (INVALID_GFN of Xen's mm.h).
+pub const GFN_NONE: u64 = u64::MAX;
+
 /// What the backup must know of the domain before its first page arrives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainDescription {

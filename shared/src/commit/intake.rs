@@ -7,7 +7,7 @@
 use core::fmt;
 
 use crate::codec::{DomainDescription, decode};
-use crate::limits::{PAGE_SIZE, VCPU_COUNT_MAX, XL_CONFIG_SIZE_MAX};
+use crate::limits::{GFN_COUNT_MAX, PAGE_SIZE, VCPU_COUNT_MAX, XL_CONFIG_SIZE_MAX};
 use crate::ring::{Consumer, EntryKind, RingError};
 
 /// Why a session's opening cannot be used.
@@ -52,9 +52,6 @@ impl fmt::Display for IntakeFault {
         }
     }
 }
-
-/// Highest gfn that a domain may use: 16 TiB of guest-physical addresses.
-const GFN_COUNT_MAX: u64 = 1 << 32;
 
 /// What opens a session, as far as it has come.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 
 use core::fmt;
 
-use crate::codec::{CheckpointState, EventChannel, EventChannelKind, VcpuState};
+use crate::codec::{CheckpointState, EventChannel, EventChannelKind, GFN_NONE, VcpuState};
 use crate::limits::PAGE_SIZE;
 
 /// HVM_PARAM_STORE_PFN, _STORE_EVTCHN, _CONSOLE_PFN, _CONSOLE_EVTCHN (hvm/params.h, Xen 4.17).
@@ -18,8 +18,6 @@ const PARAM_CONSOLE_EVTCHN: u32 = 18;
 
 /// Guest frame numbers end below this: 48 bits of guest-physical address (x86, save.h and p2m).
 const GFN_LIMIT: u64 = 1 << 36;
-/// Stands for the place of a structure that a vCPU does not have.
-pub const GFN_NONE: u64 = u64::MAX;
 /// Bytes of struct vcpu_info, and its alignment (xen.h, Xen 4.17).
 const VCPU_INFO_SIZE: usize = 64;
 const VCPU_INFO_ALIGNMENT: u32 = 8;

@@ -1,11 +1,11 @@
 //! The paused twin's memory, from what the toolstack and commit left to what the guest knows.
 
-use super::check::{GFN_NONE, TwinPlaces, hvm_param};
+use super::check::{TwinPlaces, hvm_param};
 use super::error::{ReviveError, While};
 use super::events::{clear_control_block, clear_event_words, used_priorities};
 use super::plan::FreshPriorities;
 use super::shared_info::{self, WallClock};
-use crate::codec::CheckpointState;
+use crate::codec::{CheckpointState, GFN_NONE};
 use crate::commit::aside::AsidePages;
 use crate::limits::PAGE_SIZE;
 use crate::xen::hvm::params;

@@ -12,10 +12,10 @@
 //!   priority, started anew by Xen, would be read from the wrong end and its events lost. An unused
 //!   priority has nothing remembered. Resuming resets all of this.
 
-use crate::codec::{CheckpointState, EventChannel, EventChannelKind};
+use crate::codec::{CheckpointState, EventChannel, EventChannelKind, GFN_NONE};
 use crate::xen::stub::{DOMID_SELF, StubCall};
 
-use super::check::{GFN_NONE, TwinPlaces};
+use super::check::TwinPlaces;
 
 /// VIRQ_TIMER (xen.h, Xen 4.17).
 const VIRQ_TIMER: u32 = 0;

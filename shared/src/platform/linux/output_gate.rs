@@ -99,11 +99,6 @@ impl OutputGate {
         self.interfaces.len()
     }
 
-    /// The epoch that waits for its acknowledgement, if there is one.
-    pub fn in_flight(&self) -> Option<u64> {
-        self.order.in_flight()
-    }
-
     /// Whether frames pass as if there were no gate.
     pub fn is_pass_through(&self) -> bool {
         self.order.is_pass_through()

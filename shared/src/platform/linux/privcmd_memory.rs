@@ -135,18 +135,6 @@ impl GuestMemory {
         Some(GuestPage::from_words(words))
     }
 
-    /// Copies the page at `gfn` into `target`; false when there is none.
-    #[must_use]
-    pub fn copy_page_out(&self, gfn: u64, target: &mut [u8; PAGE_SIZE]) -> bool {
-        self.page(gfn).map(|page| page.copy_out(target)).is_some()
-    }
-
-    /// Copies `source` over the page at `gfn`; false when there is none.
-    #[must_use]
-    pub fn copy_page_in(&self, gfn: u64, source: &[u8; PAGE_SIZE]) -> bool {
-        self.page(gfn).map(|page| page.copy_in(source)).is_some()
-    }
-
     /// The 32-bit word at byte `offset` (a multiple of four) of the page at `gfn`.
     #[must_use]
     pub fn word32(&self, gfn: u64, offset: usize) -> Option<&AtomicU32> {
