@@ -359,6 +359,22 @@ mod tests {
     }
 
     #[test]
+    fn a_capture_that_leaves_gives_the_backup_up_and_may_begin_anew() {
+        let mut pair = Pair::new(16);
+        pair.turn();
+        pair.capture.control().leave_session();
+        while pair.commit.control().link_session() != 0 {
+            pair.turn();
+        }
+        assert_eq!(pair.commit.control().goodbye(), Some(GoodbyeReason::Failed));
+        pair.commit.control().leave_session();
+        while pair.capture.control().join_session().is_none() {
+            pair.turn();
+        }
+        assert_eq!(pair.capture.control().link_session(), 2);
+    }
+
+    #[test]
     fn a_damaged_commit_ends_receive_and_tells_the_primary() {
         let mut pair = Pair::new(16);
         pair.commit.tail().store(5, Ordering::Relaxed);

@@ -19,6 +19,9 @@ const XENSTORE_PATIENCE_US: u64 = 500_000;
 const XENSTORE_REST_US: u64 = 500;
 /// Microseconds between two looks at everything else while only the beat is waited for.
 const BEAT_REST_US_MAX: u64 = 5_000;
+/// Timeouts that an acknowledgement may take after the epoch's last entry has arrived. A backup that
+/// is heard but takes longer does not get on, and the guest's output waits for it.
+const ACKNOWLEDGEMENT_TIMEOUTS: u64 = 20;
 /// Checkpoint attempts in a row that found the guest never still before protection gives up.
 const ATTEMPT_COUNT_MAX: u32 = 1000;
 /// Times in a row that a guest's structures may have moved before protection gives up.
@@ -76,18 +79,30 @@ impl<'p, 'a> Epochs<'p, 'a> {
         output: &mut EpochOutput<'_>,
     ) -> Result<Option<SessionEnd>, ProtectError> {
         let mut idle = Idle::default();
+        let patience_us =
+            u64::from(self.protection.options.timeout_ms) * 1000 * ACKNOWLEDGEMENT_TIMEOUTS;
+        let (mut free_entry_count, mut moved_us) = (0, clock::monotonic_us());
         loop {
-            output.free_entry_count()?;
+            let free_before = core::mem::replace(&mut free_entry_count, output.free_entry_count()?);
             self.take_acknowledgement(output)?;
             if output.control().peer_phase() == Phase::Refused {
                 return Err(ProtectError::Refused(output.control().peer_refusal()));
             }
             let now_us = clock::monotonic_us();
+            if free_entry_count != free_before {
+                moved_us = now_us;
+            }
             let rest_us = if self.released_epoch == self.ended_epoch {
                 match self.schedule.wait_us(now_us) {
                     0 => return Ok(None),
                     wait_us => wait_us.min(BEAT_REST_US_MAX),
                 }
+            } else if now_us > moved_us + patience_us && self.ended_epoch >= EPOCH_REVIVABLE_FIRST {
+                let (name, epoch) = (&self.protection.name, self.ended_epoch);
+                crate::log!(
+                    "{name}: the backup is heard but does not acknowledge epoch {epoch}: giving it up"
+                );
+                return Ok(Some(SessionEnd::LinkLost));
             } else {
                 idle.rest_us(now_us)
             };

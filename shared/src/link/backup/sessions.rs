@@ -30,6 +30,11 @@ impl BackupLink {
         if !(FRAME_SIZE_MIN..=options.mtu).contains(&frame_size) {
             return Err(Malformed);
         }
+        if ring.control().domain_session() != 0 {
+            // commit is about to leave a session that was lost while it joined.
+            self.state = State::Waiting;
+            return Ok(());
+        }
         let parts = SessionParts {
             primary: options.peer_address,
             backup: options.own_address,

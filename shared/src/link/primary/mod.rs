@@ -43,6 +43,8 @@ pub struct PrimaryLink {
     channel: Option<Channel>,
     flight: Flight,
     session_number: u64,
+    /// capture has joined this session.
+    is_joined: bool,
     /// Entries before this index may be sent.
     credit: u64,
     /// The backup's refusal, once its text has come in this session.
@@ -67,6 +69,7 @@ impl PrimaryLink {
             channel: None,
             flight: Flight::new(now_us),
             session_number: 0,
+            is_joined: false,
             credit: 0,
             refusal: None,
             newest_ack: None,

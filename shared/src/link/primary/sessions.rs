@@ -49,7 +49,13 @@ impl PrimaryLink {
     }
 
     pub(super) fn establish(&mut self, now_us: u64, offer: &Offer, ring: &mut Consumer) {
+        if ring.control().domain_session() != 0 {
+            // capture is about to leave a session that was lost while it joined.
+            self.state = State::Waiting;
+            return;
+        }
         self.flight.reset(now_us);
+        self.is_joined = false;
         (self.credit, self.refusal, self.newest_ack) = (0, None, None);
         self.session_number += 1;
         self.counters.sessions += 1;
@@ -99,6 +105,13 @@ impl PrimaryLink {
     }
 
     pub(super) fn poll_session(&mut self, now_us: u64, ring: &Consumer) {
+        let is_joined = ring.control().domain_session() == self.session_number;
+        if self.is_joined && !is_joined {
+            // capture has given the backup up.
+            self.take_leave(now_us, GoodbyeReason::Failed, Then::Again, ring);
+            return;
+        }
+        self.is_joined = is_joined;
         let channel = self.channel.as_mut().expect("a session has a channel");
         // Output is held from the end of the first epoch that can be revived on, which is before
         // the backup can say that it has it: from there on silence is not borne for long.
