@@ -142,13 +142,6 @@ def missing_xl(lab: Lab) -> None:
         lab.b.run("mv /usr/lib/xen-4.17/bin/xl.hidden /usr/lib/xen-4.17/bin/xl")
 
 
-@lab_test("a guest without nested paging is refused", hosts="a")
-def no_hap(lab: Lab) -> None:
-    """Shadow paging has a log of its own, which nothing here was made for."""
-    changed_guest(lab.a, hap="0")
-    refused(lab.a, protect(lab.a), 1, "hap", "nested paging")
-
-
 @lab_test("an interface that is down is refused", hosts="a")
 def interface_down(lab: Lab) -> None:
     """The interface is named, and what to do."""
