@@ -29,7 +29,7 @@ class Protection:
     """How a guest is protected: the options of the two helpers."""
 
     vcpus: int = 1
-    interval_ms: int = 25
+    interval_ms: int = INTERVAL_MS_BY_VCPUS[1]
     timeout_ms: int = 2000
     gate: str = "plug"
 

@@ -15,6 +15,9 @@ from lab.testing import TestFailed, expect, lab_test
 
 PATIENCE_SECONDS = 30
 ELSEWHERE = "52:54:00:99:99:99"
+FILL_STATE_FOLDER = (
+    f"mkdir -p {STATE_FOLDER}; mount -t tmpfs -o size=4k none {STATE_FOLDER}; head -c 4096 /dev/zero >{STATE_FOLDER}/f"
+)
 
 
 def wait_until(condition: Callable[[], bool], otherwise: str, seconds: float = PATIENCE_SECONDS) -> None:
@@ -27,11 +30,10 @@ def wait_until(condition: Callable[[], bool], otherwise: str, seconds: float = P
 
 
 @contextmanager
-def protected(lab: Lab, options: Protection | None = None, guest: bool = True) -> Iterator[Pair]:
+def protected(lab: Lab) -> Iterator[Pair]:
     """A pair of helpers that protect the guest; they are ended afterwards."""
-    if guest:
-        create_guest(lab.a)
-    pair = Pair(lab, options or Protection())
+    create_guest(lab.a)
+    pair = Pair(lab, Protection())
     try:
         pair.stand_by()
         pair.protect()
@@ -39,6 +41,10 @@ def protected(lab: Lab, options: Protection | None = None, guest: bool = True) -
         yield pair
     finally:
         pair.stop()
+
+
+def _plug_count(lab: Lab) -> int:
+    return int(lab.a.run("tc qdisc show | grep -c plug", check=False).stdout)
 
 
 def _expect_twin_gone(lab: Lab, pair: Pair) -> None:
@@ -85,16 +91,14 @@ def left_gate(lab: Lab) -> None:
         pair.wait_protected()
         pair.backup.stop("KILL")
         pair.primary.stop("KILL")
-        gates = lab.a.run("tc qdisc show | grep -c plug", check=False).stdout.strip()
-        expect(gates == "1", f"{gates} plugs are there after the kill, not 1")
+        expect(_plug_count(lab) == 1, f"{_plug_count(lab)} plugs are there after the kill, not 1")
         lab.a.run(f"xl destroy {GUEST_NAME}")
         create_guest(lab.a)
         pair.stand_by()
         pair.protect()
         pair.wait_protected()
         pair.primary.stop()
-        gates = lab.a.run("tc qdisc show | grep -c plug", check=False).stdout.strip()
-        expect(gates == "0", f"{gates} plugs are left behind")
+        expect(_plug_count(lab) == 0, f"{_plug_count(lab)} plugs are left behind")
 
 
 @lab_test("an interface that is attached while protected is noticed: its output would not be held")
@@ -139,9 +143,8 @@ def mtu_mismatch(lab: Lab) -> None:
 @lab_test("full state folders cost the status, not the protection")
 def full_state_folder(lab: Lab) -> None:
     """Both hosts' are a tmpfs without a free page."""
-    fill = f"mkdir -p {STATE_FOLDER}; mount -t tmpfs -o size=4k none {STATE_FOLDER}; head -c 4096 /dev/zero >{STATE_FOLDER}/f"
     for host in (lab.a, lab.b):
-        host.run(fill)
+        host.run(FILL_STATE_FOLDER)
     create_guest(lab.a)
     client = StreamClient(lab.network)
     client.start()
@@ -166,7 +169,7 @@ def full_state_folder(lab: Lab) -> None:
 def full_state_folder_refuses(lab: Lab) -> None:
     """Without --twin-config the primary sends the configuration."""
     create_guest(lab.a)
-    lab.b.run(f"mkdir -p {STATE_FOLDER}; mount -t tmpfs -o size=4k none {STATE_FOLDER}; head -c 4096 /dev/zero >{STATE_FOLDER}/f")
+    lab.b.run(FILL_STATE_FOLDER)
     pair = Pair(lab, Protection())
     try:
         command = pair.options.stand_by_command(lab.b).split(" --twin-config ")

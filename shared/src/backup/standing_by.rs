@@ -184,14 +184,7 @@ impl StandingBy<'_> {
             domid: self.commit.twin_domid().unwrap_or(0),
             epoch,
             acknowledged: epoch,
-            bytes_sent: link.bytes_sent,
-            bytes_received: link.bytes_received,
-            frames_retransmitted: link.frames_retransmitted,
-            round_trip_us: link.round_trip_us,
-            silence_us_max: link.silence_us_max,
-            stall_us_max: link.stall_us_max,
-            session: link.sessions,
-            ..StatusRecord::new(Role::Backup, self.state, process::own_pid())
+            ..StatusRecord::new(Role::Backup, self.state, process::own_pid()).with_link(&link)
         });
     }
 }

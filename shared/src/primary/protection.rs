@@ -329,16 +329,9 @@ impl Protection<'_> {
             pause: PauseSummary::from(&self.pauses_us),
             dirty_pages_last: figures.dirty_page_count,
             dirty_pages_mean: self.dirty_pages.mean(),
-            bytes_sent: link.bytes_sent,
-            bytes_received: link.bytes_received,
-            frames_retransmitted: link.frames_retransmitted,
-            round_trip_us: link.round_trip_us,
-            silence_us_max: link.silence_us_max,
-            stall_us_max: link.stall_us_max,
-            session: link.sessions,
             gate_frames_held: gate.frames_held,
             gate_frames_dropped: gate.frames_dropped,
-            ..StatusRecord::new(Role::Primary, self.state, process::own_pid())
+            ..StatusRecord::new(Role::Primary, self.state, process::own_pid()).with_link(&link)
         });
     }
 }

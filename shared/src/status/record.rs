@@ -1,6 +1,7 @@
 //! The record, and how it lies in its slot.
 
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
+use crate::ring::LinkCounters;
 use crate::text::FixedText;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -158,6 +159,21 @@ impl StatusRecord {
             session: 0,
             gate_frames_held: 0,
             gate_frames_dropped: 0,
+        }
+    }
+
+    /// The record with what the link counts.
+    #[must_use]
+    pub fn with_link(self, link: &LinkCounters) -> Self {
+        Self {
+            bytes_sent: link.bytes_sent,
+            bytes_received: link.bytes_received,
+            frames_retransmitted: link.frames_retransmitted,
+            round_trip_us: link.round_trip_us,
+            silence_us_max: link.silence_us_max,
+            stall_us_max: link.stall_us_max,
+            session: link.sessions,
+            ..self
         }
     }
 }
