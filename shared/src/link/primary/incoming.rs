@@ -54,7 +54,7 @@ impl PrimaryLink {
                 let Goodbye { reason } = Goodbye::parse(frame.body)?;
                 self.farewell_due = true;
                 self.events.report(LinkEvent::Goodbye(reason));
-                self.lose(Some(reason), ring);
+                self.lose(reason, ring);
                 Ok(())
             }
             FrameType::Farewell => {

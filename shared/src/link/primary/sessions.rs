@@ -70,10 +70,10 @@ impl PrimaryLink {
         }
     }
 
-    /// The session is over without our doing.
-    pub(super) fn lose(&mut self, goodbye: Option<GoodbyeReason>, ring: &Consumer) {
+    /// The peer has ended the session.
+    pub(super) fn lose(&mut self, goodbye: GoodbyeReason, ring: &Consumer) {
         self.counters.frame_size = 0;
-        ring.control().drop_session(goodbye);
+        ring.control().drop_session(Some(goodbye));
         match self.state {
             State::Leaving(leaving) => self.left(leaving.then),
             _ => self.state = State::Waiting,
