@@ -10,7 +10,7 @@ from types import FrameType
 
 from lab import shell, standing, testing
 from lab.instance import attach
-from lab.machine import Shape
+from lab.machine import Shape, cores_for
 from lab.pollux import INTERVAL_MS_BY_VCPUS, Protection
 from lab.scenarios.demo import demo
 from lab.scenarios.gaps import gaps
@@ -73,7 +73,7 @@ def _add_scenarios(commands: Commands[argparse.ArgumentParser]) -> None:
     test.add_argument("--only", metavar="WORDS", help="only tests whose title or module contains this")
     _add_shape(test, name="test")
     # One core for dom0 and two for the guest that has as many vCPUs.
-    test.set_defaults(pcpus=3)
+    test.set_defaults(pcpus=cores_for(2, Shape().dom0_vcpus))
     test.set_defaults(run=lambda given: testing.run_tests(given.name, _shape(given), given.only))
 
 
@@ -93,7 +93,8 @@ def _add_measurements(commands: Commands[argparse.ArgumentParser]) -> None:
     _add_shape(start, name="starts")
     start.set_defaults(
         run=lambda given: starts(
-            given.name, _shape(given), Protection(timeout_ms=given.timeout_ms), given.count, given.vcpus,
+            given.name, {vcpus: _shape(given, vcpus) for vcpus in given.vcpus},
+            Protection(timeout_ms=given.timeout_ms), given.count,
         )
     )
 
@@ -135,16 +136,15 @@ def _add_standing(commands: Commands[argparse.ArgumentParser]) -> None:
 def _add_shape(command: argparse.ArgumentParser, name: str) -> None:
     default = Shape()
     command.add_argument("--name", default=name, help=f"name of this lab (default: {name})")
-    command.add_argument("--pcpus", type=int, default=default.pcpus, help="cores per host")
+    command.add_argument("--pcpus", type=int, help="cores per host; by the guest's vCPUs, unless given")
     command.add_argument("--dom0-vcpus", type=int, default=default.dom0_vcpus, help="vCPUs of dom0, pinned")
     command.add_argument("--memory", type=int, default=default.memory_mb, help="MB per host")
     command.add_argument("--nic", default=default.nic, help="QEMU's NIC model")
 
 
-def _shape(given: argparse.Namespace) -> Shape:
-    # A guest's vCPUs get a core each after dom0's, so more of them mean more cores.
-    vcpus = getattr(given, "vcpus", None) or getattr(given, "guest", None)
-    pcpus = max(given.pcpus, vcpus + given.dom0_vcpus) if isinstance(vcpus, int) else given.pcpus
+def _shape(given: argparse.Namespace, vcpus: int | None = None) -> Shape:
+    vcpus = vcpus or getattr(given, "vcpus", None) or getattr(given, "guest", None) or 1
+    pcpus = given.pcpus or cores_for(vcpus, given.dom0_vcpus)
     return Shape(pcpus=pcpus, dom0_vcpus=given.dom0_vcpus, memory_mb=given.memory, nic=given.nic)
 
 

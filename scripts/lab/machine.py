@@ -17,6 +17,15 @@ CPU_MODEL = "qemu64,+svm,+npt,+aes,+pclmulqdq,+ssse3,+sse4.1"
 # QEMU's own default is a gigabyte for each host, which buys nothing here.
 TRANSLATION_CACHE_MB = 256
 
+# vCPUs of a guest that get a core of their own; more of them share. Every core that waits for another in
+# Xen keeps one of the few real cores that emulate them all, and that other may be the one it waits for.
+GUEST_CORES_MAX = 2
+
+
+def cores_for(vcpus: int, dom0_vcpus: int) -> int:
+    """Cores of a host whose guest has so many vCPUs."""
+    return dom0_vcpus + min(vcpus, GUEST_CORES_MAX)
+
 
 @dataclass(frozen=True)
 class Shape:

@@ -23,14 +23,13 @@ ANSWER_SECONDS_MAX = 60.0
 STREAM_MESSAGES = 50
 
 
-def starts(name: str, shape: Shape, options: Protection, count: int, vcpus: list[int]) -> int:
-    """Counts clean starts for each number of vCPUs, each on hosts of its own with enough cores."""
+def starts(name: str, shapes: dict[int, Shape], options: Protection, count: int) -> int:
+    """Counts clean starts for each number of vCPUs, each on hosts of its own shape."""
     told = Narrator()
     build_helpers()
     results: dict[int, int] = {}
-    for number in vcpus:
-        cores = max(shape.pcpus, number + shape.dom0_vcpus)
-        with Lab(name, "ab", replace(shape, pcpus=cores)) as lab:
+    for number, shape in shapes.items():
+        with Lab(name, "ab", shape) as lab:
             lab.boot()
             interval_ms = INTERVAL_MS_BY_VCPUS[number]
             chosen = replace(options, vcpus=number, interval_ms=interval_ms)

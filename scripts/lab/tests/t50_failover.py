@@ -26,6 +26,12 @@ def failover_two_vcpus(lab: Lab) -> None:
     _fail_over(lab, Protection(vcpus=2, interval_ms=INTERVAL_MS_BY_VCPUS[2]))
 
 
+@lab_test("host a dies: a guest with 4 pinned vCPUs goes on from host b, every byte verified")
+def failover_four_vcpus(lab: Lab) -> None:
+    """Four control blocks, timers and vcpu_infos to find and to set up again."""
+    _fail_over(lab, Protection(vcpus=4, interval_ms=INTERVAL_MS_BY_VCPUS[4]))
+
+
 def _fail_over(lab: Lab, options: Protection) -> None:
     outcome = run_failover(lab, options, quiet_narrator())
     expect(outcome.passed, outcome.describe())

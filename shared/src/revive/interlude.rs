@@ -3,8 +3,8 @@
 //! Two things that Xen does for a domain are done from here meanwhile:
 //!
 //! * **Ticks.** The guest's timer deadlines mean nothing on this host, so its timer ports belong
-//!   to dom0 and are notified about a thousand times a second; the guest's handler looks at its
-//!   own clock and does what is due.
+//!   to dom0 and are notified in turn, each at least 250 times a second; the guest's handler looks
+//!   at its own clock and does what is due.
 //! * **Upcalls.** Xen sets a byte in the vcpu_info that it knows of, the decoy, and asserts the
 //!   upcall vector only when the byte was clear. The guest clears the byte in *its* vcpu_info,
 //!   which is another. So the decoy's byte is cleared here as soon as it is set, and the vector is
@@ -28,8 +28,10 @@ use crate::platform::linux::evtchn::EventChannels;
 use crate::xen::hvm_context::HvmContext;
 use crate::xen::{Domid, GuestPage, Xen};
 
-/// Microseconds between two ticks of a vCPU.
+/// Microseconds between two ticks, which go to the vCPUs in turn; fewer with more than four of them.
 const TICK_US: u64 = 1000;
+/// Microseconds within which each vCPU has had its tick: the period of a kernel with HZ=250.
+const TICK_ROUND_US: u64 = 4000;
 /// How long the guest may take to notice that it is asked to suspend.
 const NOTICE_US: u64 = 2_000_000;
 /// How long it may take to suspend once it has noticed: Linux gives up freezing after 20 s.
@@ -131,6 +133,7 @@ impl<'a> Interlude<'a> {
     ) -> Result<InterludeCounts, ReviveError> {
         self.counts.suspend_requests = 1;
         let mut asked_us = now_us();
+        let tick_interval_us = self.tick_interval_us();
         let mut tick_us = asked_us;
         let mut look_us = asked_us + NOTICE_US;
         loop {
@@ -141,7 +144,7 @@ impl<'a> Interlude<'a> {
                     return self.end();
                 }
                 self.tick()?;
-                tick_us = now.max(tick_us + TICK_US);
+                tick_us = now.max(tick_us + tick_interval_us);
             }
             if now >= look_us {
                 let noticed = has_noticed(store, self.domid)?;
@@ -174,8 +177,16 @@ impl<'a> Interlude<'a> {
         Ok(())
     }
 
+    /// Microseconds between two ticks.
+    fn tick_interval_us(&self) -> u64 {
+        TICK_US.min(TICK_ROUND_US / self.tick_ports.len().max(1) as u64)
+    }
+
+    /// Gives one vCPU its tick, each in turn: ticks for all at once would leave a guest whose vCPUs
+    /// share a core no time between them.
     fn tick(&mut self) -> Result<(), ReviveError> {
-        for port in &self.tick_ports {
+        let turn = self.counts.ticks as usize % self.tick_ports.len().max(1);
+        if let Some(port) = self.tick_ports.get(turn) {
             self.events.notify(*port).while_doing("giving the guest a tick")?;
             self.counts.ticks += 1;
         }
