@@ -48,6 +48,17 @@ pub const RING_ENTRY_COUNT_INITIAL: u64 = 64;
 /// capture waits when it is full.
 pub const RING_ENTRY_COUNT_PRIMARY: u64 = 16 * 1024;
 
+/// Milliseconds in which a full ring of the primary must have room again; a backup that is heard but
+/// takes no page for so long is given up, since the guest may be paused meanwhile.
+pub const FULL_RING_MS_MAX: u64 = 5_000;
+
+/// Milliseconds in which xenstored must answer the primary's helper, whose guest may be paused.
+pub const XENSTORE_ANSWER_MS_MAX_PRIMARY: u32 = 5_000;
+
+/// Milliseconds in which xenstored must answer the backup's helper: when it revives a guest there is
+/// nothing better than to wait.
+pub const XENSTORE_ANSWER_MS_MAX_BACKUP: u32 = 60_000;
+
 /// Bytes of the text in which the backup says why it refuses a domain.
 pub const REFUSAL_TEXT_SIZE_MAX: usize = 200;
 

@@ -4,7 +4,7 @@ use super::error::StandByError;
 use super::standing_by::StandingBy;
 use crate::commit::{Commit, CommitOptions};
 use crate::idle::Idle;
-use crate::limits::{RING_ENTRY_COUNT_MAX, XL_CONFIG_SIZE_MAX};
+use crate::limits::{RING_ENTRY_COUNT_MAX, XENSTORE_ANSWER_MS_MAX_BACKUP, XL_CONFIG_SIZE_MAX};
 use crate::link::receive::Receive;
 use crate::link_half::{LinkHalf, link_options};
 use crate::options::StandByOptions;
@@ -45,7 +45,7 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
         read_small(path, &mut config).map_err(StandByError::TwinConfig)?;
     }
     let xen = Xen::open()?;
-    let store = open_xenstore()?;
+    let store = open_xenstore(XENSTORE_ANSWER_MS_MAX_BACKUP)?;
     let events = EventChannels::open()?;
     let status = StatusFile::create(options.state_directory, "twin", Role::Backup)?;
     signals::install();

@@ -4,7 +4,9 @@ use core::fmt;
 
 use super::discovery::DiscoveryError;
 use super::preconditions::Refusal;
-use crate::limits::{EVENT_CHANNEL_COUNT_MAX, GRANT_FRAME_COUNT_MAX, SHARED_PAGE_COUNT_MAX};
+use crate::limits::{
+    EVENT_CHANNEL_COUNT_MAX, FULL_RING_MS_MAX, GRANT_FRAME_COUNT_MAX, SHARED_PAGE_COUNT_MAX,
+};
 use crate::ring::RingError;
 use crate::xen::XenError;
 use crate::xen::xenstore::XenstoreError;
@@ -69,6 +71,12 @@ pub enum CaptureError {
     DomainShutDown(ShutdownReason),
     /// The session that the ring belongs to is over.
     LinkLost,
+    /// The backup has refused the domain; it says why.
+    BackupRefused,
+    /// The backup is heard, but takes no page any more.
+    BackupStuck,
+    /// The operator ends protection.
+    Interrupted,
     /// The other half of this helper broke the ring's rules.
     Ring(RingError),
     /// The gate could not begin the next epoch.
@@ -117,6 +125,11 @@ impl fmt::Display for CaptureError {
             Self::DomainGone => f.write_str("the domain no longer exists"),
             Self::DomainShutDown(reason) => write!(f, "the domain {reason}"),
             Self::LinkLost => f.write_str("the link to the backup was lost"),
+            Self::BackupRefused => f.write_str("the backup refuses the domain"),
+            Self::BackupStuck => {
+                write!(f, "the backup is heard but has taken no page for {FULL_RING_MS_MAX} ms")
+            }
+            Self::Interrupted => f.write_str("protection was ended"),
             Self::Ring(error) => error.fmt(f),
             Self::GateFailed => f.write_str("the gate could not begin its next epoch"),
             Self::XenstoreBusy => {

@@ -8,6 +8,7 @@
 use super::Store;
 use super::error::CaptureError;
 use super::preconditions::{Path, path};
+use crate::limits::XENSTORE_ANSWER_MS_MAX_PRIMARY;
 use crate::platform::linux::xenbus::open_xenstore;
 use crate::xen::xenstore::{Transaction, XenstoreError};
 use crate::xen::{Domid, Errno, Xen};
@@ -51,7 +52,8 @@ pub fn end(xen: &Xen, domid: Domid) -> Result<(), CaptureError> {
 
 /// A connection of its own: logging also ends where no other is at hand.
 fn connect() -> Result<Store, CaptureError> {
-    open_xenstore().map_err(|_| CaptureError::Xenstore(XenstoreError::Disconnected))
+    open_xenstore(XENSTORE_ANSWER_MS_MAX_PRIMARY)
+        .map_err(|_| CaptureError::Xenstore(XenstoreError::Disconnected))
 }
 
 fn mark(domid: Domid) -> Path {

@@ -6,8 +6,8 @@
 
 use super::error::CaptureError;
 use super::surroundings::Surroundings;
-use crate::limits::PAGE_SIZE;
-use crate::ring::{Control, Entry, EntryKind, Producer};
+use crate::limits::{FULL_RING_MS_MAX, PAGE_SIZE};
+use crate::ring::{Control, Entry, EntryKind, Phase, Producer};
 use crate::xen::GuestPage;
 
 /// Microseconds between two looks at a ring that is full.
@@ -64,7 +64,8 @@ impl<'r> EpochOutput<'r> {
     /// Pushes a page as it is at this moment.
     ///
     /// # Errors
-    /// [`CaptureError::LinkLost`] and [`CaptureError::Ring`].
+    /// What ends the wait for room: [`CaptureError::LinkLost`], [`CaptureError::BackupRefused`],
+    /// [`CaptureError::BackupStuck`] and [`CaptureError::Interrupted`]; and [`CaptureError::Ring`].
     pub fn push_page(
         &mut self,
         gfn: u64,
@@ -80,7 +81,7 @@ impl<'r> EpochOutput<'r> {
     /// Pushes bytes in parts of a page; each part's address is its byte offset.
     ///
     /// # Errors
-    /// [`CaptureError::LinkLost`] and [`CaptureError::Ring`].
+    /// As for [`EpochOutput::push_page`].
     pub fn push_parts(
         &mut self,
         kind: EntryKind,
@@ -98,7 +99,7 @@ impl<'r> EpochOutput<'r> {
     /// Ends the epoch and goes on to the next; nothing is shown to the consumer yet.
     ///
     /// # Errors
-    /// [`CaptureError::LinkLost`] and [`CaptureError::Ring`].
+    /// As for [`EpochOutput::push_page`].
     pub fn end_epoch(&mut self, surroundings: &mut impl Surroundings) -> Result<(), CaptureError> {
         self.wait_for_space(surroundings)?;
         self.push(EntryKind::EpochEnd, self.entry_count + 1, 0);
@@ -120,14 +121,109 @@ impl<'r> EpochOutput<'r> {
     }
 
     /// Waits until the ring has a free entry. What is pushed is shown first: only that makes room.
+    /// The guest may be paused, so the wait ends with whatever makes it vain.
     fn wait_for_space(&mut self, surroundings: &mut impl Surroundings) -> Result<(), CaptureError> {
         if self.free_entry_count > 0 || self.free_entry_count()? > 0 {
             return Ok(());
         }
         self.publish();
+        let deadline_ns = surroundings.now_ns() + FULL_RING_MS_MAX * 1_000_000;
         while self.free_entry_count()? == 0 {
+            if self.control().peer_phase() == Phase::Refused {
+                return Err(CaptureError::BackupRefused);
+            }
+            if surroundings.is_stop_requested() {
+                return Err(CaptureError::Interrupted);
+            }
+            if surroundings.now_ns() >= deadline_ns {
+                return Err(CaptureError::BackupStuck);
+            }
             surroundings.rest(FULL_RING_REST_US);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::{Consumer, Ring};
+
+    /// A program whose clock goes on only while it waits.
+    #[derive(Default)]
+    struct Patience {
+        now_ns: u64,
+        stops_at_ns: Option<u64>,
+    }
+
+    impl Surroundings for Patience {
+        fn now_ns(&mut self) -> u64 {
+            self.now_ns
+        }
+
+        fn rest(&mut self, duration_us: u64) {
+            self.now_ns += duration_us * 1000;
+        }
+
+        fn is_stop_requested(&mut self) -> bool {
+            self.stops_at_ns.is_some_and(|at_ns| self.now_ns >= at_ns)
+        }
+
+        fn begin_gate_epoch(&mut self, _epoch: u64) -> bool {
+            true
+        }
+    }
+
+    fn full_ring() -> (Producer, Consumer, u64) {
+        let (mut producer, mut consumer) = Ring::create(4).unwrap().into_both().unwrap();
+        consumer.reset(2);
+        consumer.control().announce_session(7);
+        let session = producer.control().join_session().unwrap();
+        producer.begin().unwrap();
+        (producer, consumer, session)
+    }
+
+    fn push_three(
+        producer: &mut Producer,
+        session: u64,
+        program: &mut Patience,
+    ) -> Result<(), CaptureError> {
+        let bytes = [0; 3 * PAGE_SIZE];
+        EpochOutput::new(producer, session).push_parts(EntryKind::Config, &bytes, program)
+    }
+
+    #[test]
+    fn a_backup_that_takes_nothing_is_given_up_in_time() {
+        let (mut producer, _consumer, session) = full_ring();
+        let mut program = Patience::default();
+        let result = push_three(&mut producer, session, &mut program);
+        assert_eq!(result, Err(CaptureError::BackupStuck));
+        let waited_ms = program.now_ns / 1_000_000;
+        assert_eq!(waited_ms, FULL_RING_MS_MAX);
+    }
+
+    #[test]
+    fn a_refusal_ends_the_wait_for_room_at_once() {
+        let (mut producer, consumer, session) = full_ring();
+        consumer.control().set_peer_phase(Phase::Refused);
+        let mut program = Patience::default();
+        let result = push_three(&mut producer, session, &mut program);
+        assert_eq!((result, program.now_ns), (Err(CaptureError::BackupRefused), 0));
+    }
+
+    #[test]
+    fn the_operators_signal_ends_the_wait_for_room() {
+        let (mut producer, _consumer, session) = full_ring();
+        let mut program = Patience { stops_at_ns: Some(1_000_000), ..Default::default() };
+        let result = push_three(&mut producer, session, &mut program);
+        assert_eq!((result, program.now_ns), (Err(CaptureError::Interrupted), 1_000_000));
+    }
+
+    #[test]
+    fn a_session_that_ends_ends_the_wait_for_room() {
+        let (mut producer, consumer, session) = full_ring();
+        consumer.control().drop_session(None);
+        let result = push_three(&mut producer, session, &mut Patience::default());
+        assert_eq!(result, Err(CaptureError::LinkLost));
     }
 }

@@ -9,6 +9,9 @@ pub trait Surroundings {
     /// when the ring is full.
     fn rest(&mut self, duration_us: u64);
 
+    /// Whether the operator ends protection: a wait that may be long ends then.
+    fn is_stop_requested(&mut self) -> bool;
+
     /// The guest is paused at the end of `epoch`: what leaves it from now on belongs to the next.
     /// Asked once per epoch, in the pause. False when the gate cannot, which ends the checkpoint.
     fn begin_gate_epoch(&mut self, epoch: u64) -> bool;

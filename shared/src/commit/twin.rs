@@ -16,13 +16,16 @@ use crate::revive::Store;
 use crate::revive::check::TwinPlaces;
 use crate::text::FixedText;
 use crate::xen::hvm::params;
+use crate::xen::stub::STUB_PAGE_COUNT_MAX;
 use crate::xen::xenstore::{XenstoreError, domains};
-use crate::xen::{Domid, GuestMemory, Xen, XenError};
+use crate::xen::{DomainInfo, Domid, Errno, GuestMemory, Xen, XenError};
 
 /// How long `xl` may take to build or destroy a domain.
 const XL_TIMEOUT_MS: u32 = 300_000;
 /// Pages that a running guest may own beyond those that a new twin has.
 const PAGE_COUNT_SLACK: u64 = 256;
+/// KiB of a page: Xen counts what a domain may own in KiB.
+const PAGE_KIB: u64 = PAGE_SIZE as u64 / 1024;
 
 /// Longest path of a configuration file.
 type Path = FixedText<255>;
@@ -62,6 +65,11 @@ pub enum TwinFault {
         /// Of the twin.
         twin: u32,
     },
+    /// This host has no memory left beyond the twin's.
+    NoMemory {
+        /// So much is needed.
+        kib: u64,
+    },
     /// The twin has less memory than the guest.
     PageCount {
         /// Of the guest.
@@ -90,6 +98,11 @@ impl fmt::Display for TwinFault {
             Self::VcpuCount { guest, twin } => {
                 write!(f, "the guest has {guest} vCPUs, its twin {twin}: use one configuration")
             }
+            Self::NoMemory { kib } => write!(
+                f,
+                "the backup host needs {kib} KiB of free memory beyond the twin's own: free some \
+                 (`xl info` shows free_memory)"
+            ),
             Self::PageCount { guest, twin } => write!(
                 f,
                 "the guest has {guest} pages of memory, its twin {twin}: use one configuration"
@@ -193,6 +206,7 @@ impl<'a> Twin<'a> {
         if guest > twin + PAGE_COUNT_SLACK {
             return Err(TwinFault::PageCount { guest, twin });
         }
+        reserve_memory(xen, domid, &info)?;
         let param = |index| xen.hvm_get_param(domid, index);
         let port = |index| param(index).map(|value| u32::try_from(value).unwrap_or(0));
         let places = TwinPlaces {
@@ -230,6 +244,22 @@ impl TwinMemory for Twin<'_> {
             None => target.zero(),
         }
         Ok(())
+    }
+}
+
+/// Lets the twin own, and sets aside on this host, what it may still need: pages that the guest has
+/// beyond its own, and those of the stub. At a failover it is too late to find no memory.
+fn reserve_memory(xen: &Xen, domid: Domid, info: &DomainInfo) -> Result<(), TwinFault> {
+    let extra_page_count = PAGE_COUNT_SLACK + STUB_PAGE_COUNT_MAX as u64;
+    let page_count = info.page_count + extra_page_count;
+    xen.max_mem(domid, page_count.max(info.page_count_max) * PAGE_KIB)?;
+    // xl's own claim has been worked off by now; what may be left of it is in the way.
+    xen.claim_pages(domid, 0)?;
+    match xen.claim_pages(domid, page_count) {
+        Err(error) if error.errno == Errno::ENOMEM => {
+            Err(TwinFault::NoMemory { kib: extra_page_count * PAGE_KIB })
+        }
+        other => Ok(other?),
     }
 }
 

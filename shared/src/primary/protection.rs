@@ -91,13 +91,31 @@ impl Protection<'_> {
             }
             let mut output = EpochOutput::new(producer, session);
             let end = match self.session(capture, &mut output) {
-                Err(ProtectError::Capture(CaptureError::LinkLost)) => SessionEnd::LinkLost,
+                Err(ProtectError::Capture(error)) => self.session_end(error, producer.control())?,
                 other => other?,
             };
             match end {
                 SessionEnd::Stop => return Ok(()),
                 SessionEnd::LinkLost => self.leave_lost_session(capture, producer)?,
             }
+        }
+    }
+
+    /// What an error of capture means for the session; the error itself when it ends protection.
+    fn session_end(
+        &self,
+        error: CaptureError,
+        control: Control<'_>,
+    ) -> Result<SessionEnd, ProtectError> {
+        match error {
+            CaptureError::LinkLost => Ok(SessionEnd::LinkLost),
+            CaptureError::BackupStuck => {
+                crate::log!("{}: {error}: giving it up", self.name);
+                Ok(SessionEnd::LinkLost)
+            }
+            CaptureError::Interrupted => Ok(SessionEnd::Stop),
+            CaptureError::BackupRefused => Err(ProtectError::Refused(control.peer_refusal())),
+            other => Err(other.into()),
         }
     }
 

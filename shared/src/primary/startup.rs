@@ -9,7 +9,10 @@ use super::error::ProtectError;
 use super::protection::Protection;
 use super::surroundings::Program;
 use crate::capture::{Capture, Store, preconditions};
-use crate::limits::{DOMAIN_NAME_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY, XL_CONFIG_SIZE_MAX};
+use crate::limits::{
+    DOMAIN_NAME_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY, XENSTORE_ANSWER_MS_MAX_PRIMARY,
+    XL_CONFIG_SIZE_MAX,
+};
 use crate::link::ship::Ship;
 use crate::link_half::{LinkHalf, link_options};
 use crate::options::{GateKind, ProtectOptions};
@@ -47,7 +50,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     }
     let socket = open_link(options)?;
     let xen = Xen::open()?;
-    let mut store = open_xenstore()?;
+    let mut store = open_xenstore(XENSTORE_ANSWER_MS_MAX_PRIMARY)?;
     let (domid, name) = find_domain(&mut store, options.domain)?;
     preconditions::check(&xen, &mut store, domid)?;
     let status = StatusFile::create(options.state_directory, &name, Role::Primary)?;

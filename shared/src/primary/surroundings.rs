@@ -49,7 +49,7 @@ impl Program {
         if let Some(end) = self.ship_end {
             return Some(Interruption::ShipEnded(end));
         }
-        signals::stop_requested().then_some(Interruption::Stop)
+        self.is_stop_requested().then_some(Interruption::Stop)
     }
 
     /// The frames of `epoch`, which the backup has acknowledged, leave.
@@ -133,6 +133,10 @@ impl Surroundings for Program {
             0 => clock::yield_now(),
             _ => clock::sleep_us(duration_us),
         }
+    }
+
+    fn is_stop_requested(&mut self) -> bool {
+        signals::stop_requested()
     }
 
     fn begin_gate_epoch(&mut self, epoch: u64) -> bool {

@@ -72,6 +72,8 @@ pub struct Interlude<'a> {
     vcpus: Vec<RunningVcpu, VCPU_COUNT_MAX>,
     /// dom0's ends of the guest's timer ports.
     tick_ports: Vec<u32, VCPU_COUNT_MAX>,
+    /// Which of them is the next to be notified.
+    turn: usize,
     counts: InterludeCounts,
 }
 
@@ -104,6 +106,7 @@ impl<'a> Interlude<'a> {
             decoy,
             vcpus,
             tick_ports: Vec::new(),
+            turn: 0,
             counts: InterludeCounts::default(),
         };
         let timers = state
@@ -185,8 +188,8 @@ impl<'a> Interlude<'a> {
     /// Gives one vCPU its tick, each in turn: ticks for all at once would leave a guest whose vCPUs
     /// share a core no time between them.
     fn tick(&mut self) -> Result<(), ReviveError> {
-        let turn = self.counts.ticks as usize % self.tick_ports.len().max(1);
-        if let Some(port) = self.tick_ports.get(turn) {
+        if let Some(port) = self.tick_ports.get(self.turn) {
+            self.turn = (self.turn + 1) % self.tick_ports.len();
             self.events.notify(*port).while_doing("giving the guest a tick")?;
             self.counts.ticks += 1;
         }

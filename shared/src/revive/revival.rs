@@ -126,6 +126,8 @@ impl Revival<'_> {
             Suspended { xen, domid, places: self.places, store_page, shared_info: page, clocks };
         suspended.reconnect(&stub, self.store)?;
         report.reconnect_us = lap.end();
+        // The reserve of a twin is not needed any more; left over it would cost little.
+        let _ = xen.claim_pages(domid, 0);
         Ok(report)
     }
 }

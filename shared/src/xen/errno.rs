@@ -52,6 +52,8 @@ impl Errno {
     pub const EOPNOTSUPP: Errno = Errno(95);
     /// The buffer is too small.
     pub const ENOBUFS: Errno = Errno(105);
+    /// Not in time.
+    pub const ETIMEDOUT: Errno = Errno(110);
     /// Not connected; for a port: not bound by this process.
     pub const ENOTCONN: Errno = Errno(107);
 
@@ -78,6 +80,7 @@ impl Errno {
             Errno::ENODATA => "ENODATA",
             Errno::EOPNOTSUPP => "EOPNOTSUPP",
             Errno::ENOBUFS => "ENOBUFS",
+            Errno::ETIMEDOUT => "ETIMEDOUT",
             Errno::ENOTCONN => "ENOTCONN",
             _ => return None,
         })

@@ -49,6 +49,7 @@ operations! {
     AddToPhysmap = "XENMEM_add_to_physmap",
     RemoveFromPhysmap = "XENMEM_remove_from_physmap",
     PopulatePhysmap = "XENMEM_populate_physmap",
+    ClaimPages = "XENMEM_claim_pages",
     DecreaseReservation = "XENMEM_decrease_reservation",
     HvmGetParam = "HVMOP_get_param",
     HvmSetParam = "HVMOP_set_param",

@@ -15,6 +15,7 @@ const XENMEM_POPULATE_PHYSMAP: u32 = 6;
 const XENMEM_ADD_TO_PHYSMAP: u32 = 7;
 const XENMEM_MAXIMUM_GPFN: u32 = 14;
 const XENMEM_REMOVE_FROM_PHYSMAP: u32 = 15;
+const XENMEM_CLAIM_PAGES: u32 = 24;
 
 const XENMAPSPACE_SHARED_INFO: u32 = 0;
 const XENMAPSPACE_GRANT_TABLE: u32 = 1;
@@ -221,6 +222,26 @@ impl Xen {
     /// ENOMEM when not all were there.
     pub fn decrease_reservation(&self, domid: Domid, gfns: &[u64]) -> Result<(), XenError> {
         self.reservation(Operation::DecreaseReservation, XENMEM_DECREASE_RESERVATION, domid, gfns)
+    }
+
+    /// Sets memory of the host aside until the domain owns `page_count` pages; 0 gives what is left
+    /// of that back. A domain has one claim at most, and it goes with the domain.
+    ///
+    /// # Errors
+    /// ENOMEM when the host has not so much; EINVAL when the domain owns so much already, may not
+    /// own so much ([`Xen::max_mem`]), or has a claim.
+    pub fn claim_pages(&self, domid: Domid, page_count: u64) -> Result<(), XenError> {
+        let mut argument = MemoryReservation {
+            extent_start: 0,
+            extent_count: page_count,
+            extent_order: 0,
+            flags: 0,
+            domid,
+            padding: [0; 3],
+        };
+        self.memory_op(XENMEM_CLAIM_PAGES, &mut argument)
+            .map(|_| ())
+            .map_err(|errno| XenError::of_domain(Operation::ClaimPages, domid, errno))
     }
 
     fn reservation(

@@ -2,13 +2,14 @@
 
 use core::fmt;
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::clock::monotonic_us;
 use super::evtchn::wait_readable;
 use super::privcmd::errno;
-use crate::xen::xenstore::{WatchEvent, Xenstore, XenstoreError};
+use crate::xen::xenstore::Xenstore;
 use crate::xen::{Errno, XenOpenError};
 
 /// Where xenstored listens: by default, and where /run is not /var/run.
@@ -17,11 +18,12 @@ const SOCKET_PATHS: [&str; 2] = ["/run/xenstored/socket", "/var/run/xenstored/so
 const DEVICE_PATH: &str = "/dev/xen/xenbus";
 const PROVIDER: &str = "xenstored running (or the kernel's /dev/xen/xenbus)";
 
-/// A byte stream to xenstored. Reads block.
+/// A byte stream to xenstored. A read waits for it no longer than it was told to.
 #[derive(Debug)]
 pub struct XenstoreConnection {
     stream: OwnedFd,
     is_socket: bool,
+    answer_ms_max: u32,
 }
 
 /// Linux's errno on the stream.
@@ -30,7 +32,7 @@ pub struct StreamError(pub Errno);
 
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the connection to xenstored broke ({}): check that xenstored runs", self.0)
+        write!(f, "the connection to xenstored failed ({}): check that xenstored runs", self.0)
     }
 }
 
@@ -38,7 +40,10 @@ impl core::error::Error for StreamError {}
 
 impl embedded_io::Error for StreamError {
     fn kind(&self) -> embedded_io::ErrorKind {
-        embedded_io::ErrorKind::Other
+        match self.0 {
+            Errno::ETIMEDOUT => embedded_io::ErrorKind::TimedOut,
+            _ => embedded_io::ErrorKind::Other,
+        }
     }
 }
 
@@ -47,10 +52,12 @@ impl XenstoreConnection {
     ///
     /// # Errors
     /// [`XenOpenError`] when neither is there, or not for this caller.
-    pub fn open() -> Result<XenstoreConnection, XenOpenError> {
+    pub fn open(answer_ms_max: u32) -> Result<XenstoreConnection, XenOpenError> {
         for path in SOCKET_PATHS {
             match connect(path) {
-                Ok(stream) => return Ok(XenstoreConnection { stream, is_socket: true }),
+                Ok(stream) => {
+                    return Ok(XenstoreConnection { stream, is_socket: true, answer_ms_max });
+                }
                 Err(Errno::EPERM | Errno::EACCES) => {
                     return Err(XenOpenError::NotPermitted { path });
                 }
@@ -60,8 +67,23 @@ impl XenstoreConnection {
         }
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         rustix::fs::open(DEVICE_PATH, flags, Mode::empty())
-            .map(|stream| XenstoreConnection { stream, is_socket: false })
+            .map(|stream| XenstoreConnection { stream, is_socket: false, answer_ms_max })
             .map_err(|error| XenOpenError::from_errno(DEVICE_PATH, PROVIDER, errno(error)))
+    }
+
+    fn wait_for_answer(&self) -> Result<(), StreamError> {
+        let deadline_us = monotonic_us() + u64::from(self.answer_ms_max) * 1000;
+        loop {
+            let left_us = deadline_us.saturating_sub(monotonic_us());
+            let left_ms = u32::try_from(left_us.div_ceil(1000)).unwrap_or(u32::MAX);
+            // A signal ends a wait early.
+            match wait_readable(self.stream.as_fd(), left_ms) {
+                Ok(true) => return Ok(()),
+                Ok(false) if left_us > 0 => {}
+                Ok(false) => return Err(StreamError(Errno::ETIMEDOUT)),
+                Err(errno) => return Err(StreamError(errno)),
+            }
+        }
     }
 }
 
@@ -80,6 +102,7 @@ impl embedded_io::ErrorType for XenstoreConnection {
 
 impl embedded_io::Read for XenstoreConnection {
     fn read(&mut self, target: &mut [u8]) -> Result<usize, StreamError> {
+        self.wait_for_answer()?;
         loop {
             match rustix::io::read(&self.stream, &mut *target).map_err(errno) {
                 Err(Errno::EINTR) => {}
@@ -110,35 +133,46 @@ impl embedded_io::Write for XenstoreConnection {
     }
 }
 
-impl AsFd for XenstoreConnection {
-    /// Readable when a message is there.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
-    }
-}
-
-/// Connects to xenstored and returns a client.
+/// Connects to xenstored and returns a client, which waits `answer_ms_max` for each answer.
 ///
 /// # Errors
 /// As for [`XenstoreConnection::open`].
-pub fn open_xenstore() -> Result<Xenstore<XenstoreConnection>, XenOpenError> {
-    XenstoreConnection::open().map(Xenstore::new)
+pub fn open_xenstore(answer_ms_max: u32) -> Result<Xenstore<XenstoreConnection>, XenOpenError> {
+    XenstoreConnection::open(answer_ms_max).map(Xenstore::new)
 }
 
-impl Xenstore<XenstoreConnection> {
-    /// The next watch event, or none when there is none within `timeout_ms`.
-    ///
-    /// # Errors
-    /// [`XenstoreError::Disconnected`] or [`XenstoreError::Malformed`].
-    pub fn wait_event(&mut self, timeout_ms: u32) -> Result<Option<WatchEvent>, XenstoreError> {
-        if let Some(event) = self.take_event() {
-            return Ok(Some(event));
-        }
-        let readable = wait_readable(self.transport().as_fd(), timeout_ms)
-            .map_err(|_| XenstoreError::Disconnected)?;
-        if readable {
-            self.receive_event()?;
-        }
-        Ok(self.take_event())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xen::xenstore::{Transaction, XenstoreError};
+
+    fn pair(answer_ms_max: u32) -> (OwnedFd, Xenstore<XenstoreConnection>) {
+        let (family, kind) = (AddressFamily::UNIX, SocketType::STREAM);
+        let (xenstored, stream) =
+            rustix::net::socketpair(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+        (xenstored, Xenstore::new(XenstoreConnection { stream, is_socket: true, answer_ms_max }))
+    }
+
+    #[test]
+    fn a_xenstored_that_does_not_answer_is_not_waited_for() {
+        let (xenstored, mut store) = pair(20);
+        assert_eq!(store.read(Transaction::NONE, "domid"), Err(XenstoreError::Silent));
+        drop(xenstored);
+        assert_eq!(store.read(Transaction::NONE, "domid"), Err(XenstoreError::Disconnected));
+    }
+
+    #[test]
+    fn an_answer_in_parts_is_put_together() {
+        let (xenstored, mut store) = pair(60_000);
+        let answer = b"\x02\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\x0042";
+        let writer = std::thread::spawn(move || {
+            for part in answer.chunks(5) {
+                assert_eq!(rustix::io::write(&xenstored, part), Ok(part.len()));
+                std::thread::yield_now();
+            }
+            xenstored
+        });
+        assert_eq!(store.read_number(Transaction::NONE, "domid"), Ok(42));
+        drop(writer.join().unwrap());
     }
 }

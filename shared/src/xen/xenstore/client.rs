@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use embedded_io::{Read, ReadExactError, Write};
+use embedded_io::{Error as _, ErrorKind, Read, ReadExactError, Write};
 use heapless::Vec;
 
 use super::client_domain::{push_number, until_nul};
@@ -329,6 +329,9 @@ impl<T: Read + Write> Xenstore<T> {
 
 fn read_exact<T: Read>(transport: &mut T, target: &mut [u8]) -> Result<(), XenstoreError> {
     transport.read_exact(target).map_err(|error| match error {
+        ReadExactError::Other(error) if error.kind() == ErrorKind::TimedOut => {
+            XenstoreError::Silent
+        }
         ReadExactError::UnexpectedEof | ReadExactError::Other(_) => XenstoreError::Disconnected,
     })
 }

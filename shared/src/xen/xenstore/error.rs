@@ -16,6 +16,8 @@ pub enum XenstoreError {
     },
     /// The connection is broken: xenstored ended, or was restarted.
     Disconnected,
+    /// No answer came in time.
+    Silent,
     /// The answer is not of the protocol, or not of the form that the request has.
     Malformed,
     /// The request does not fit a message.
@@ -39,6 +41,9 @@ impl fmt::Display for XenstoreError {
             XenstoreError::Disconnected => {
                 f.write_str("the connection to xenstored broke: check that xenstored runs")
             }
+            XenstoreError::Silent => f.write_str(
+                "xenstored does not answer: check that it runs and that dom0 is not overloaded",
+            ),
             XenstoreError::Malformed => f.write_str(
                 "xenstored's answer is malformed: check which xenstored runs on this host",
             ),
