@@ -187,13 +187,6 @@ def full_state_folder_refuses(lab: Lab) -> None:
 @lab_test("a waiting twin has memory set aside for its revival")
 def twin_claims_memory(lab: Lab) -> None:
     """At a failover it would be too late to find that the host has none."""
-    create_guest(lab.a)
-    pair = Pair(lab, Protection())
-    try:
-        pair.stand_by()
-        pair.protect()
-        pair.wait_protected()
-        claimed = lab.b.run(f"xl claims | awk '$1 == \"{GUEST_NAME}\" {{ print $NF }}'").stdout
-        expect(claimed.strip() not in ("", "0"), f"host b has set aside {claimed.strip() or 'nothing'}")
-    finally:
-        pair.stop()
+    with protected(lab):
+        claimed = lab.b.run(f"xl claims | awk '$1 == \"{GUEST_NAME}\" {{ print $NF }}'").stdout.strip()
+        expect(claimed not in ("", "0"), f"host b has set aside {claimed or 'nothing'}")
