@@ -23,6 +23,7 @@ pub mod platform;
 pub mod primary;
 pub mod revive;
 pub mod ring;
+pub mod start;
 pub mod status;
 pub mod text;
 pub mod wire;

@@ -22,9 +22,9 @@ use crate::platform::linux::xenbus::open_xenstore;
 use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
 use crate::ring::{Consumer, Ring};
+use crate::start::{StartError, open_link};
 use crate::status::{Role, State};
-use crate::text::FixedText;
-use crate::wire::{ETHERTYPE_DEFAULT, SecretKey};
+use crate::wire::SecretKey;
 use crate::xen::Xen;
 
 /// Stands by until a guest lives here, or until SIGINT, SIGTERM or SIGHUP.
@@ -34,15 +34,13 @@ use crate::xen::Xen;
 pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
     check_processor()?;
     let key = read_key_file(options.key_file)?;
-    let socket = PacketSocket::open(options.link.interface, ETHERTYPE_DEFAULT)?;
-    if !socket.is_link_up() {
-        return Err(StandByError::LinkDown(FixedText::new(options.link.interface)));
-    }
+    let socket = open_link(&options.link)?;
     // Missing parts of the host are told now, and not when the twin is needed.
     Program::find("xl")?;
     if let Some(path) = options.twin_config {
         let mut config = [0; XL_CONFIG_SIZE_MAX];
-        read_small(path, &mut config).map_err(StandByError::TwinConfig)?;
+        read_small(path, &mut config)
+            .map_err(|error| StartError::Config { option: "--twin-config", error })?;
     }
     let xen = Xen::open()?;
     let store = open_xenstore(XENSTORE_ANSWER_MS_MAX_BACKUP)?;

@@ -30,9 +30,10 @@ use crate::platform::linux::xenbus::open_xenstore;
 use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
 use crate::ring::{Consumer, Producer, Ring};
+use crate::start::{StartError, open_link};
 use crate::status::{Histogram, Role, State};
 use crate::text::FixedText;
-use crate::wire::{ETHERTYPE_DEFAULT, SecretKey};
+use crate::wire::SecretKey;
 use crate::xen::xenstore::domains::{domid_of_name, name_of_domid};
 use crate::xen::{Domid, Xen};
 
@@ -44,11 +45,12 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     check_processor()?;
     let key = read_key_file(options.key_file)?;
     let mut config = [0; XL_CONFIG_SIZE_MAX];
-    let config = read_small(options.config, &mut config).map_err(ProtectError::Config)?;
+    let config = read_small(options.config, &mut config)
+        .map_err(|error| StartError::Config { option: "--config", error })?;
     if config.is_empty() {
         return Err(ProtectError::ConfigEmpty);
     }
-    let socket = open_link(options)?;
+    let socket = open_link(&options.link)?;
     let xen = Xen::open()?;
     let mut store = open_xenstore(XENSTORE_ANSWER_MS_MAX_PRIMARY)?;
     let (domid, name) = find_domain(&mut store, options.domain)?;
@@ -89,15 +91,6 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         dirty_pages: Histogram::new(),
     };
     protection.run(capture, producer)
-}
-
-fn open_link(options: &ProtectOptions<'_>) -> Result<PacketSocket, ProtectError> {
-    let socket = PacketSocket::open(options.link.interface, ETHERTYPE_DEFAULT)?;
-    if socket.is_link_up() {
-        Ok(socket)
-    } else {
-        Err(ProtectError::LinkDown(FixedText::new(options.link.interface)))
-    }
 }
 
 /// A name is tried first: a domain may be called `7`.
