@@ -10,15 +10,18 @@ import importlib
 import pkgutil
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lab import tests
+from lab.client import StreamClient
 from lab.failover import prepare, reset
+from lab.guest import create_guest
 from lab.instance import Lab
 from lab.machine import Shape
 from lab.narrator import Narrator
-from lab.pollux import build_helpers
+from lab.pollux import Pair, Protection, build_helpers
 from lab.settings import LabError
 
 TestBody = Callable[[Lab], None]
@@ -54,6 +57,37 @@ def expect(condition: bool, otherwise: str) -> None:
     """Fails the test, with what was seen instead."""
     if not condition:
         raise TestFailed(otherwise)
+
+
+def expect_more(client: StreamClient, messages: int, seconds: float, otherwise: str) -> None:
+    """Fails the test when the stream does not bring so many more messages in time."""
+    expect(client.wait_for(client.progress.messages + messages, seconds), otherwise)
+
+
+@contextmanager
+def streaming(lab: Lab, options: Protection, rate: int = 50) -> Iterator[tuple[Pair, StreamClient]]:
+    """A guest, a client whose stream runs and must be whole at the end, and helpers that are yet to be started."""
+    create_guest(lab.a)
+    client = StreamClient(lab.network, rate)
+    client.start()
+    pair = Pair(lab, options)
+    try:
+        expect(client.wait_for(50, timeout=30), "the stream does not run")
+        yield pair, client
+    finally:
+        pair.stop()
+        verdict = client.finish()
+    expect(verdict.whole, f"the stream is {verdict.word}: {verdict.why}")
+
+
+@contextmanager
+def protected_stream(lab: Lab, options: Protection, rate: int = 50) -> Iterator[tuple[Pair, StreamClient]]:
+    """The same, with the guest protected."""
+    with streaming(lab, options, rate) as (pair, client):
+        pair.stand_by()
+        pair.protect()
+        pair.wait_protected()
+        yield pair, client
 
 
 def collect(chosen: str | None) -> list[LabTest]:

@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from lab.client import StreamClient
 from lab.guest import GuestControl, config_text, create_guest
 from lab.instance import Lab
 from lab.pollux import STATE_FOLDER, Pair, Protection
 from lab.settings import GUEST_NAME
-from lab.testing import TestFailed, expect, lab_test
+from lab.testing import TestFailed, expect, expect_more, lab_test, streaming
 
 PATIENCE_SECONDS = 30
 ELSEWHERE = "52:54:00:99:99:99"
@@ -145,24 +144,17 @@ def full_state_folder(lab: Lab) -> None:
     """Both hosts' are a tmpfs without a free page."""
     for host in (lab.a, lab.b):
         host.run(FILL_STATE_FOLDER)
-    create_guest(lab.a)
-    client = StreamClient(lab.network)
-    client.start()
-    pair = Pair(lab, Protection())
     try:
-        pair.stand_by()
-        pair.protect()
-        for helper in (pair.primary, pair.backup):
-            wait_until(lambda: "PROTECTED" in helper.log(), f"not protected: {helper.log(3)}", 120)
-            expect("no space left" in helper.log().lower(), f"{helper.program} does not say so: {helper.log()}")
-        before = client.progress.messages
-        expect(client.wait_for(before + 50, timeout=30), "the guest's stream stands still")
+        with streaming(lab, Protection()) as (pair, client):
+            pair.stand_by()
+            pair.protect()
+            for helper in (pair.primary, pair.backup):
+                wait_until(lambda: "PROTECTED" in helper.log(), f"not protected: {helper.log(3)}", 120)
+                expect("no space left" in helper.log().lower(), f"{helper.program} does not say so: {helper.log()}")
+            expect_more(client, 50, 30, "the guest's stream stands still")
     finally:
-        pair.stop()
-        verdict = client.finish()
         for host in (lab.a, lab.b):
             host.run(f"umount {STATE_FOLDER}")
-    expect(verdict.whole, f"the stream is {verdict.word}: {verdict.why}")
 
 
 @lab_test("a full state folder where the twin's configuration is to be kept refuses the guest, which runs on")

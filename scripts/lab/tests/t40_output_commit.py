@@ -12,12 +12,10 @@ import random
 import time
 
 from lab.capture import Capture, Frame
-from lab.client import StreamClient
-from lab.guest import create_guest
 from lab.instance import Lab
-from lab.pollux import Pair, Protection
+from lab.pollux import Protection
 from lab.settings import GUEST_MAC
-from lab.testing import expect, lab_test
+from lab.testing import expect, expect_more, lab_test, protected_stream
 
 # An acknowledgement that was past the switch before the cut needs this long, emulated, to open the gate.
 IN_FLIGHT_SECONDS = 0.25
@@ -28,29 +26,18 @@ TIMEOUT_MS = 4000
 @lab_test("no frame leaves host a after the last acknowledged epoch when the replication link is cut")
 def cut_link(lab: Lab) -> None:
     """Then host A dies, host B takes over, and the stream goes on whole."""
-    create_guest(lab.a)
-    client = StreamClient(lab.network, rate=100)
-    client.start()
-    pair = Pair(lab, Protection(timeout_ms=TIMEOUT_MS))
     try:
-        expect(client.wait_for(50, timeout=30), "the stream does not run")
-        pair.stand_by()
-        pair.protect()
-        pair.wait_protected()
-        with Capture(lab.network, "lan-a", f"ether src {GUEST_MAC}", lab.folder / "lan-a.pcap") as capture:
-            time.sleep(2.0 + random.random())
-            lab.network.set_replication(False)
-            cut_at = time.time()
-            time.sleep(WATCHED_SECONDS)
-            lab.a.kill()
-        _check(capture.frames(), cut_at)
-        before = client.progress.messages
-        expect(client.wait_for(before + 100, timeout=60), "the stream does not go on from host b")
+        with protected_stream(lab, Protection(timeout_ms=TIMEOUT_MS), rate=100) as (_, client):
+            with Capture(lab.network, "lan-a", f"ether src {GUEST_MAC}", lab.folder / "lan-a.pcap") as capture:
+                time.sleep(2.0 + random.random())
+                lab.network.set_replication(False)
+                cut_at = time.time()
+                time.sleep(WATCHED_SECONDS)
+                lab.a.kill()
+            _check(capture.frames(), cut_at)
+            expect_more(client, 100, 60, "the stream does not go on from host b")
     finally:
         lab.network.set_replication(True)
-        pair.stop()
-        verdict = client.finish()
-    expect(verdict.whole, f"the stream is {verdict.word}: {verdict.why}")
 
 
 def _check(frames: list[Frame], cut_at: float) -> None:
