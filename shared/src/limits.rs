@@ -48,9 +48,10 @@ pub const RING_ENTRY_COUNT_INITIAL: u64 = 64;
 /// capture waits when it is full.
 pub const RING_ENTRY_COUNT_PRIMARY: u64 = 16 * 1024;
 
-/// Milliseconds in which a full ring of the primary must have room again; a backup that is heard but
-/// takes no page for so long is given up, since the guest may be paused meanwhile.
-pub const FULL_RING_MS_MAX: u64 = 5_000;
+/// Milliseconds in which a full ring of the primary must have room again, if the operator's timeout is
+/// not longer; a backup that is heard but takes no page for so long is given up, since the guest may be
+/// paused meanwhile.
+pub const FULL_RING_MS: u32 = 5_000;
 
 /// Milliseconds in which xenstored must answer the primary's helper, whose guest may be paused.
 pub const XENSTORE_ANSWER_MS_MAX_PRIMARY: u32 = 5_000;

@@ -4,9 +4,7 @@ use core::fmt;
 
 use super::discovery::DiscoveryError;
 use super::preconditions::Refusal;
-use crate::limits::{
-    EVENT_CHANNEL_COUNT_MAX, FULL_RING_MS_MAX, GRANT_FRAME_COUNT_MAX, SHARED_PAGE_COUNT_MAX,
-};
+use crate::limits::{EVENT_CHANNEL_COUNT_MAX, GRANT_FRAME_COUNT_MAX, SHARED_PAGE_COUNT_MAX};
 use crate::ring::RingError;
 use crate::xen::XenError;
 use crate::xen::xenstore::XenstoreError;
@@ -74,7 +72,10 @@ pub enum CaptureError {
     /// The backup has refused the domain; it says why.
     BackupRefused,
     /// The backup is heard, but takes no page any more.
-    BackupStuck,
+    BackupStuck {
+        /// For so long.
+        waited_ms: u32,
+    },
     /// The operator ends protection.
     Interrupted,
     /// The other half of this helper broke the ring's rules.
@@ -126,8 +127,8 @@ impl fmt::Display for CaptureError {
             Self::DomainShutDown(reason) => write!(f, "the domain {reason}"),
             Self::LinkLost => f.write_str("the link to the backup was lost"),
             Self::BackupRefused => f.write_str("the backup refuses the domain"),
-            Self::BackupStuck => {
-                write!(f, "the backup is heard but has taken no page for {FULL_RING_MS_MAX} ms")
+            Self::BackupStuck { waited_ms } => {
+                write!(f, "the backup is heard but has taken no page for {waited_ms} ms")
             }
             Self::Interrupted => f.write_str("protection was ended"),
             Self::Ring(error) => error.fmt(f),

@@ -6,7 +6,7 @@
 
 use super::error::CaptureError;
 use super::surroundings::Surroundings;
-use crate::limits::{FULL_RING_MS_MAX, PAGE_SIZE};
+use crate::limits::{FULL_RING_MS, PAGE_SIZE};
 use crate::ring::{Control, Entry, EntryKind, Phase, Producer};
 use crate::xen::GuestPage;
 
@@ -18,6 +18,7 @@ const FULL_RING_REST_US: u64 = 50;
 pub struct EpochOutput<'r> {
     producer: &'r mut Producer,
     session: u64,
+    patience_ms: u32,
     epoch: u64,
     entry_count: u64,
     free_entry_count: u64,
@@ -25,10 +26,11 @@ pub struct EpochOutput<'r> {
 
 impl<'r> EpochOutput<'r> {
     /// The output of a session that was joined just now, on whose ring `begin` was called.
-    /// The first epoch is 1.
+    /// The first epoch is 1. `timeout_ms` is the silence that the operator bears with.
     #[must_use]
-    pub const fn new(producer: &'r mut Producer, session: u64) -> Self {
-        Self { producer, session, epoch: 1, entry_count: 0, free_entry_count: 0 }
+    pub fn new(producer: &'r mut Producer, session: u64, timeout_ms: u32) -> Self {
+        let patience_ms = timeout_ms.max(FULL_RING_MS);
+        Self { producer, session, patience_ms, epoch: 1, entry_count: 0, free_entry_count: 0 }
     }
 
     /// The epoch that is being filled.
@@ -127,7 +129,7 @@ impl<'r> EpochOutput<'r> {
             return Ok(());
         }
         self.publish();
-        let deadline_ns = surroundings.now_ns() + FULL_RING_MS_MAX * 1_000_000;
+        let deadline_ns = surroundings.now_ns() + u64::from(self.patience_ms) * 1_000_000;
         while self.free_entry_count()? == 0 {
             if self.control().peer_phase() == Phase::Refused {
                 return Err(CaptureError::BackupRefused);
@@ -136,7 +138,7 @@ impl<'r> EpochOutput<'r> {
                 return Err(CaptureError::Interrupted);
             }
             if surroundings.now_ns() >= deadline_ns {
-                return Err(CaptureError::BackupStuck);
+                return Err(CaptureError::BackupStuck { waited_ms: self.patience_ms });
             }
             surroundings.rest(FULL_RING_REST_US);
         }
@@ -189,7 +191,7 @@ mod tests {
         program: &mut Patience,
     ) -> Result<(), CaptureError> {
         let bytes = [0; 3 * PAGE_SIZE];
-        EpochOutput::new(producer, session).push_parts(EntryKind::Config, &bytes, program)
+        EpochOutput::new(producer, session, 500).push_parts(EntryKind::Config, &bytes, program)
     }
 
     #[test]
@@ -197,9 +199,8 @@ mod tests {
         let (mut producer, _consumer, session) = full_ring();
         let mut program = Patience::default();
         let result = push_three(&mut producer, session, &mut program);
-        assert_eq!(result, Err(CaptureError::BackupStuck));
-        let waited_ms = program.now_ns / 1_000_000;
-        assert_eq!(waited_ms, FULL_RING_MS_MAX);
+        assert_eq!(result, Err(CaptureError::BackupStuck { waited_ms: FULL_RING_MS }));
+        assert_eq!(program.now_ns, u64::from(FULL_RING_MS) * 1_000_000);
     }
 
     #[test]

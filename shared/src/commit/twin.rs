@@ -144,6 +144,8 @@ pub struct Twin<'a> {
     /// Its memory.
     pub memory: GuestMemory,
     xen: &'a Xen,
+    /// Pages that the guest has at places where a new twin has none.
+    provided_count: u64,
 }
 
 impl<'a> Twin<'a> {
@@ -218,7 +220,7 @@ impl<'a> Twin<'a> {
         };
         let gfn_count = description.gfn_count.max(xen.maximum_gpfn(domid)? + 1);
         let memory = GuestMemory::map(xen, domid, gfn_count)?;
-        Ok(Self { domid, places, memory, xen })
+        Ok(Self { domid, places, memory, xen, provided_count: 0 })
     }
 }
 
@@ -228,6 +230,11 @@ impl TwinMemory for Twin<'_> {
             return Err(NoMemoryAt(gfn));
         }
         if !self.memory.is_present(gfn) {
+            // What is left of the reserve is the stub's, without which nothing is revived.
+            if self.provided_count == PAGE_COUNT_SLACK {
+                return Err(NoMemoryAt(gfn));
+            }
+            self.provided_count += 1;
             self.xen
                 .populate_physmap(self.domid, &[gfn])
                 .and_then(|()| self.memory.remap(self.xen, &[gfn]))

@@ -30,6 +30,8 @@ pub struct Channel {
     pub frame_size: usize,
     /// Silence after which the peer is lost, by our own timeout.
     pub timeout_us: u64,
+    /// Silence after which each end has lost the other, by the longer of both timeouts.
+    pub leave_us: u64,
     /// Silence after which we send something, by the shorter of both timeouts.
     pub heartbeat_us: u64,
     last_heard_us: u64,
@@ -61,6 +63,7 @@ impl Channel {
             sent_us: [0; SENT_COUNT],
             frame_size,
             timeout_us: u64::from(own_ms) * 1000,
+            leave_us: u64::from(own_ms.max(peer_ms)) * 1000,
             heartbeat_us: u64::from(own_ms.min(peer_ms).max(1)) * 1000 / HEARTBEATS_PER_TIMEOUT,
             last_heard_us: now_us,
             heartbeat_sent_us: now_us,

@@ -5,6 +5,8 @@ use crate::ring::GoodbyeReason;
 
 /// Time between two Goodbyes at first; it doubles.
 const INTERVAL_US: u64 = 4_000;
+/// Time between two Goodbyes at most: a link that comes back is to carry one soon.
+const INTERVAL_US_MAX: u64 = 100_000;
 
 /// What comes after the leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +28,9 @@ pub struct Leaving {
 }
 
 impl Leaving {
-    pub fn new(reason: GoodbyeReason, then: Then, now_us: u64, timeout_us: u64) -> Self {
-        let until_us = now_us + timeout_us;
+    /// A leave of at most `patience_us`: after that the peer has lost us by itself.
+    pub fn new(reason: GoodbyeReason, then: Then, now_us: u64, patience_us: u64) -> Self {
+        let until_us = now_us + patience_us;
         Self { reason, then, until_us, next_us: now_us, interval_us: INTERVAL_US }
     }
 
@@ -41,7 +44,7 @@ impl Leaving {
             return false;
         }
         self.next_us = now_us + self.interval_us;
-        self.interval_us *= 2;
+        self.interval_us = (self.interval_us * 2).min(INTERVAL_US_MAX);
         true
     }
 }

@@ -3,8 +3,7 @@
 use super::error::ProtectError;
 use super::protection::{EpochFigures, Protection, SessionEnd};
 use super::schedule::Schedule;
-use super::surroundings::Program;
-use crate::capture::{Capture, CaptureError, CheckpointReport, EpochOutput, Store, Surroundings};
+use crate::capture::{Capture, CaptureError, CheckpointReport, EpochOutput, Surroundings};
 use crate::idle::Idle;
 use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::platform::linux::clock;
@@ -102,7 +101,7 @@ impl<'p, 'a> Epochs<'p, 'a> {
                 crate::log!(
                     "{name}: the backup is heard but does not acknowledge epoch {epoch}: giving it up"
                 );
-                return Ok(Some(SessionEnd::LinkLost));
+                return Ok(Some(SessionEnd::GivenUp));
             } else {
                 idle.rest_us(now_us)
             };
@@ -163,7 +162,7 @@ impl<'p, 'a> Epochs<'p, 'a> {
             match capture.checkpoint(output, ignores_open_requests || is_late, program) {
                 Err(error) if error.is_transient() && attempts < ATTEMPT_COUNT_MAX => {
                     attempts += 1;
-                    program.rest(XENSTORE_REST_US);
+                    self.rest_between_attempts(output)?;
                 }
                 Err(CaptureError::StructuresMoved) if discoveries < DISCOVERY_COUNT_MAX => {
                     discoveries += 1;
@@ -171,7 +170,7 @@ impl<'p, 'a> Epochs<'p, 'a> {
                         "{}: looking for the guest's structures anew",
                         self.protection.name
                     );
-                    rediscover(capture, &mut self.protection.store, program)?;
+                    self.rediscover(capture, output)?;
                 }
                 Err(CaptureError::GateFailed) => {
                     return Err(match program.take_gate_error() {
@@ -181,6 +180,32 @@ impl<'p, 'a> Epochs<'p, 'a> {
                 }
                 other => return Ok(other?),
             }
+        }
+    }
+
+    /// Looks for the guest's structures until it is found still; a hotplug, which moves them, has
+    /// traffic of its own.
+    fn rediscover(
+        &mut self,
+        capture: &mut Capture<'_>,
+        output: &mut EpochOutput<'_>,
+    ) -> Result<(), ProtectError> {
+        for _ in 0..ATTEMPT_COUNT_MAX {
+            let Protection { store, program, .. } = &mut *self.protection;
+            match capture.rediscover(store, program) {
+                Err(error) if error.is_transient() => self.rest_between_attempts(output)?,
+                other => return Ok(other?),
+            }
+        }
+        Err(CaptureError::XenstoreBusy.into())
+    }
+
+    /// The guest's output is held meanwhile, so whatever ends the session ends the attempts.
+    fn rest_between_attempts(&mut self, output: &mut EpochOutput<'_>) -> Result<(), ProtectError> {
+        output.free_entry_count()?;
+        match self.protection.interruption(XENSTORE_REST_US)? {
+            Some(_) => Err(CaptureError::Interrupted.into()),
+            None => Ok(()),
         }
     }
 
@@ -194,20 +219,4 @@ impl<'p, 'a> Epochs<'p, 'a> {
         };
         self.protection.tick(output, &figures)
     }
-}
-
-/// Looks for the guest's structures until it is found still; a hotplug, which moves them, has
-/// traffic of its own.
-fn rediscover(
-    capture: &mut Capture<'_>,
-    store: &mut Store,
-    program: &mut Program,
-) -> Result<(), CaptureError> {
-    for _ in 0..ATTEMPT_COUNT_MAX {
-        match capture.rediscover(store, program) {
-            Err(error) if error.is_transient() => program.rest(XENSTORE_REST_US),
-            other => return other,
-        }
-    }
-    Err(CaptureError::XenstoreBusy)
 }

@@ -7,7 +7,9 @@ use super::error::ProtectError;
 use super::surroundings::{Interruption, Program};
 use crate::capture::{Capture, CaptureError, EpochOutput, ShutdownReason, Store};
 use crate::codec;
-use crate::limits::{DESCRIPTION_SIZE_MAX, DOMAIN_NAME_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY};
+use crate::limits::{
+    DESCRIPTION_SIZE_MAX, DOMAIN_NAME_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY, TIMEOUT_MS_MAX,
+};
 use crate::options::ProtectOptions;
 use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::{clock, process};
@@ -19,14 +21,17 @@ use crate::text::FixedText;
 const STATUS_PERIOD_US: u64 = 1_000_000;
 /// Microseconds without a backup after which the log says that it is missing.
 const WAITING_NOTICE_US: u64 = 3_000_000;
-/// Milliseconds that ship has for its goodbye.
-const GOODBYE_TIMEOUT_MS: u64 = 3000;
+/// Milliseconds that ship may take for its goodbye: it gives up by itself after the longer of both
+/// hosts' timeouts.
+const GOODBYE_MS_MAX: u64 = TIMEOUT_MS_MAX as u64 + 1000;
 
 /// How a session ended, when protection may go on with the next one.
 #[derive(Debug)]
 pub(super) enum SessionEnd {
     /// The backup is gone, or has ended the session.
     LinkLost,
+    /// The backup is heard, but of no use: it is left, and must know that before output passes.
+    GivenUp,
     /// The operator ends protection.
     Stop,
 }
@@ -64,13 +69,27 @@ impl Protection<'_> {
         // First the backup hears that it shall not take over, then the guest's output is let go.
         producer.control().set_stop(reason);
         producer.control().leave_session();
-        let has_lost_ship = self.program.ship_end_while_holding().is_some();
-        self.program.end_ship(GOODBYE_TIMEOUT_MS);
-        let released = if has_lost_ship { Ok(()) } else { self.program.close_gate() };
+        let released = match self.program.end_ship(GOODBYE_MS_MAX) {
+            // Nobody has told the backup, and it will take over: nothing may leave any more.
+            Some(end) => Err(ProtectError::ShipEnded(end)),
+            None => self.program.close_gate().map_err(ProtectError::from),
+        };
+        if let (Err(first), Err(second)) = (&result, &released)
+            && !matches!(first, ProtectError::ShipEnded(_))
+        {
+            // The first is told when the program ends; that output is still held must be told too.
+            crate::log!("{}: {second}", self.name);
+        }
         let finished = match capture.finish() {
             Err(CaptureError::Xen(error)) if error.errno == crate::xen::Errno::ESRCH => Ok(()),
             other => other,
         };
+        if self.has_left_gate {
+            crate::log!(
+                "{}: the gate that an earlier helper left is still closed: `--gate none` opens it",
+                self.name
+            );
+        }
         result?;
         released?;
         finished?;
@@ -86,17 +105,18 @@ impl Protection<'_> {
     ) -> Result<(), ProtectError> {
         loop {
             let Some(session) = self.wait_for_backup(capture, producer)? else { return Ok(()) };
-            if core::mem::take(&mut self.has_left_gate) {
-                self.program.open_left_gate(self.domid)?;
-            }
-            let mut output = EpochOutput::new(producer, session);
+            let mut output = EpochOutput::new(producer, session, self.options.timeout_ms);
             let end = match self.session(capture, &mut output) {
                 Err(ProtectError::Capture(error)) => self.session_end(error, producer.control())?,
                 other => other?,
             };
             match end {
                 SessionEnd::Stop => return Ok(()),
-                SessionEnd::LinkLost => self.leave_lost_session(capture, producer)?,
+                SessionEnd::LinkLost => self.leave_lost_session(capture, producer.control())?,
+                SessionEnd::GivenUp => {
+                    self.say_goodbye(producer.control(), session)?;
+                    self.leave_lost_session(capture, producer.control())?;
+                }
             }
         }
     }
@@ -109,9 +129,9 @@ impl Protection<'_> {
     ) -> Result<SessionEnd, ProtectError> {
         match error {
             CaptureError::LinkLost => Ok(SessionEnd::LinkLost),
-            CaptureError::BackupStuck => {
+            CaptureError::BackupStuck { .. } => {
                 crate::log!("{}: {error}: giving it up", self.name);
-                Ok(SessionEnd::LinkLost)
+                Ok(SessionEnd::GivenUp)
             }
             CaptureError::Interrupted => Ok(SessionEnd::Stop),
             CaptureError::BackupRefused => Err(ProtectError::Refused(control.peer_refusal())),
@@ -175,6 +195,10 @@ impl Protection<'_> {
         self.send_description(capture, output)?;
         if let Some(end) = self.wait_for_twin(output)? {
             return Ok(end);
+        }
+        // A backup that builds a twin has no guest of ours running.
+        if core::mem::take(&mut self.has_left_gate) {
+            self.program.open_left_gate(self.domid)?;
         }
         if let Some(end) = self.full_copy(capture, output)? {
             return Ok(end);
@@ -272,19 +296,36 @@ impl Protection<'_> {
         Ok(None)
     }
 
+    /// Leaves a backup that is heard, and waits until it has answered or has had time to notice by
+    /// itself: output that passes before could be followed by a takeover.
+    fn say_goodbye(&mut self, control: Control<'_>, session: u64) -> Result<(), ProtectError> {
+        control.leave_session();
+        let deadline_us = clock::monotonic_us() + GOODBYE_MS_MAX * 1000;
+        while control.link_session() == session || control.is_leaving() {
+            // The operator's signal has its turn when the backup knows.
+            if let Some(Interruption::ShipEnded(end)) = self.program.look(PATIENT_REST_US) {
+                return Err(ProtectError::ShipEnded(end));
+            }
+            if clock::monotonic_us() > deadline_us {
+                self.program.kill_ship();
+            }
+        }
+        Ok(())
+    }
+
     /// The backup is gone: the guest goes on, its output too.
     fn leave_lost_session(
         &mut self,
         capture: &mut Capture<'_>,
-        producer: &mut Producer,
+        control: Control<'_>,
     ) -> Result<(), ProtectError> {
         if let Some(end) = self.program.ship_end_while_holding() {
             return Err(ProtectError::ShipEnded(end));
         }
         self.state = State::Unprotected;
         let released = self.program.pass_through();
-        let why = producer.control().goodbye();
-        producer.control().leave_session();
+        let why = control.goodbye();
+        control.leave_session();
         capture.stop_logging()?;
         released?;
         match why {

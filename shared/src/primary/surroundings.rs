@@ -89,17 +89,24 @@ impl Program {
         self.gate_error.take()
     }
 
-    /// Waits until ship has said goodbye and ended, or `timeout_ms` have passed; then ends it.
-    pub fn end_ship(&mut self, timeout_ms: u64) {
+    /// Waits until ship has said goodbye and ended, or `timeout_ms` have passed; then ends it. How
+    /// it ended, if output is held and ship did not end as it was asked to.
+    pub fn end_ship(&mut self, timeout_ms: u64) -> Option<ProcessEnd> {
         let deadline_us = clock::monotonic_us() + timeout_ms * 1000;
         while self.ship_end.is_none() && clock::monotonic_us() < deadline_us {
             clock::sleep_us(REST_US);
             self.ship_end = self.ship.end();
         }
         if self.ship_end.is_none() {
-            self.ship.kill();
-            self.ship_end = Some(self.ship.wait());
+            self.kill_ship();
         }
+        self.ship_end_while_holding().filter(|end| *end != ProcessEnd::Exited(0))
+    }
+
+    /// Ends a ship that does not answer.
+    pub fn kill_ship(&mut self) {
+        self.ship.kill();
+        self.ship_end = Some(self.ship.wait());
     }
 
     /// Lets all output go and gives the interfaces back to the host as they were.

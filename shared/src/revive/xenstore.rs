@@ -4,7 +4,7 @@ use super::error::{ReviveError, While};
 use crate::platform::linux::xenbus::XenstoreConnection;
 use crate::text::FixedText;
 use crate::xen::Domid;
-use crate::xen::xenstore::{Transaction, Xenstore};
+use crate::xen::xenstore::{Transaction, Xenstore, XenstoreError};
 
 /// A connection to this host's xenstored.
 pub type Store = Xenstore<XenstoreConnection>;
@@ -26,7 +26,8 @@ pub fn ask_to_suspend(store: &mut Store, domid: Domid) -> Result<(), ReviveError
         .while_doing("asking the guest to suspend")
 }
 
-/// Whether the guest has seen that it is asked: it empties the entry then.
+/// Whether the guest has seen that it is asked: it empties the entry then. Where xenstored does not
+/// tell in time, the guest counts as one that has: nothing is gained by leaving it alone.
 ///
 /// # Errors
 /// When xenstored refuses.
@@ -35,6 +36,7 @@ pub fn has_noticed(store: &mut Store, domid: Domid) -> Result<bool, ReviveError>
     match store.read(Transaction::NONE, entry.as_str()) {
         Ok(value) => Ok(value.is_empty()),
         Err(error) if error.is_not_found() => Ok(true),
+        Err(XenstoreError::Silent) => Ok(true),
         Err(error) => Err(error).while_doing("looking whether the guest was asked"),
     }
 }

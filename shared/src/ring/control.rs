@@ -18,6 +18,7 @@ const GOODBYE: usize = 8;
 const ACKED_EPOCH: usize = 16;
 const PEER_PHASE: usize = 24;
 const LAST_HEARD: usize = 32;
+const LEAVING: usize = 40;
 const COUNTERS: usize = 64;
 const PEER_REFUSAL: usize = 512;
 // The domain half's block.
@@ -108,6 +109,18 @@ impl<'a> Control<'a> {
     /// Primary: passes the backup's refusal on.
     pub fn set_peer_refusal(&self, text: &str) {
         self.store_text(PEER_REFUSAL, text);
+    }
+
+    /// Primary: whether ship is still saying goodbye to the backup of the session that it dropped.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.load(LEAVING) != 0
+    }
+
+    /// Primary: says so; before the session is dropped, and again when the backup has answered or
+    /// has had its time.
+    pub fn set_leaving(&self, is_leaving: bool) {
+        self.store(LEAVING, u64::from(is_leaving));
     }
 
     /// When the last authentic frame came, in microseconds of this host's monotonic clock; 0

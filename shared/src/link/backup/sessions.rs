@@ -87,7 +87,7 @@ impl BackupLink {
         self.counters.frame_size = 0;
         ring.control().drop_session(Some(reason));
         if self.is_in_session() {
-            self.state = State::Leaving(Leaving::new(reason, then, now_us, self.timeout_us()));
+            self.state = State::Leaving(Leaving::new(reason, then, now_us, self.leave_us()));
         } else {
             self.left(then);
         }

@@ -59,7 +59,7 @@ impl PrimaryLink {
             }
             FrameType::Farewell => {
                 if let State::Leaving(leaving) = self.state {
-                    self.left(leaving.then);
+                    self.left(leaving.then, ring);
                 }
                 Ok(())
             }

@@ -83,6 +83,11 @@ impl PrimaryLink {
         u64::from(self.endpoint.options.timeout_ms) * 1000
     }
 
+    /// How long a leave is taken: no peer of this session waits longer for us.
+    fn leave_us(&self) -> u64 {
+        self.channel.as_ref().map_or_else(|| self.timeout_us(), |channel| channel.leave_us)
+    }
+
     fn is_in_session(&self) -> bool {
         matches!(self.state, State::Up | State::Confirming { .. } | State::Leaving(_))
     }
@@ -112,7 +117,7 @@ impl LinkProcess for PrimaryLink {
         let stop = ring.control().stop();
         match self.state {
             State::Ended(_) => {}
-            State::Leaving(leaving) if leaving.is_over(now_us) => self.left(leaving.then),
+            State::Leaving(leaving) if leaving.is_over(now_us) => self.left(leaving.then, ring),
             State::Leaving(Leaving { then: Then::End(_), .. }) => {}
             _ if stop.is_some() => {
                 let reason = stop.expect("just seen");

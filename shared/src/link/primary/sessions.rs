@@ -75,12 +75,13 @@ impl PrimaryLink {
         self.counters.frame_size = 0;
         ring.control().drop_session(Some(goodbye));
         match self.state {
-            State::Leaving(leaving) => self.left(leaving.then),
+            State::Leaving(leaving) => self.left(leaving.then, ring),
             _ => self.state = State::Waiting,
         }
     }
 
-    pub(super) fn left(&mut self, then: Then) {
+    pub(super) fn left(&mut self, then: Then, ring: &Consumer) {
+        ring.control().set_leaving(false);
         self.state = match then {
             Then::Again => State::Waiting,
             Then::End(ending) => State::Ended(ending),
@@ -95,12 +96,14 @@ impl PrimaryLink {
         ring: &Consumer,
     ) {
         self.counters.frame_size = 0;
+        let is_in_session = self.is_in_session();
+        // Before the session is dropped: capture may wait for the end of both.
+        ring.control().set_leaving(is_in_session);
         ring.control().drop_session(None);
-        if self.is_in_session() {
-            let leaving = Leaving::new(reason, then, now_us, self.timeout_us());
-            self.state = State::Leaving(leaving);
+        if is_in_session {
+            self.state = State::Leaving(Leaving::new(reason, then, now_us, self.leave_us()));
         } else {
-            self.left(then);
+            self.left(then, ring);
         }
     }
 

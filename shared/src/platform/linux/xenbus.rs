@@ -162,6 +162,16 @@ mod tests {
     }
 
     #[test]
+    fn a_late_answer_is_not_taken_for_the_next_one() {
+        let (xenstored, mut store) = pair(20);
+        assert_eq!(store.read(Transaction::NONE, "domid"), Err(XenstoreError::Silent));
+        let answers = b"\x02\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\x001\
+            \x02\0\0\0\x02\0\0\0\0\0\0\0\x01\0\0\x002";
+        assert_eq!(rustix::io::write(&xenstored, answers), Ok(answers.len()));
+        assert_eq!(store.read_number(Transaction::NONE, "domid"), Ok(2));
+    }
+
+    #[test]
     fn an_answer_in_parts_is_put_together() {
         let (xenstored, mut store) = pair(60_000);
         let answer = b"\x02\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\x0042";

@@ -300,6 +300,10 @@ impl<T: Read + Write> Xenstore<T> {
                 continue;
             }
             if header.request_id != self.request_id {
+                // The answer to a request that was not waited for any longer.
+                if header.request_id < self.request_id {
+                    continue;
+                }
                 return Err(XenstoreError::Malformed);
             }
             if header.kind == MessageKind::Error.code() {

@@ -35,6 +35,14 @@ pub(super) fn open_socket() -> Result<NetlinkSocket, GateError> {
 
 /// Looks for the domain's interfaces and for ours.
 pub(super) fn find(socket: &mut NetlinkSocket, domid: u16) -> Result<Found, GateError> {
+    match find_first(socket, domid)? {
+        (found, false) => Ok(found),
+        (_, true) => Err(GateError::TooManyInterfaces { domid }),
+    }
+}
+
+/// As many of them as the gate can hold, and whether there are more.
+fn find_first(socket: &mut NetlinkSocket, domid: u16) -> Result<(Found, bool), GateError> {
     let mut found = Found::default();
     let mut is_too_many = false;
     let mut request = Request::new();
@@ -50,7 +58,7 @@ pub(super) fn find(socket: &mut NetlinkSocket, domid: u16) -> Result<Found, Gate
             }
         })
         .map_err(|error| refused_for_all(GateStep::List, error))?;
-    if is_too_many { Err(GateError::TooManyInterfaces { domid }) } else { Ok(found) }
+    Ok((found, is_too_many))
 }
 
 /// Puts a plug behind every interface of the domain; frames pass. Leaves nothing if it fails.
@@ -135,9 +143,9 @@ fn redirect(socket: &mut NetlinkSocket, guest: &Link, ifb_index: u32) -> Result<
 }
 
 /// Takes down what is there of a domain's gate. Only an interface that has our `ifb` has our hook,
-/// so no other's is taken away.
+/// so no other's is taken away. What is beyond the gate's limit was never held.
 pub(super) fn remove(socket: &mut NetlinkSocket, domid: u16) -> Result<(), GateError> {
-    let found = find(socket, domid)?;
+    let (found, _) = find_first(socket, domid)?;
     let has_ifb = |guest: &&FoundInterface| found.ifb.iter().any(|ifb| ifb.guest == guest.guest);
     let attached: Vec<Link, GATE_INTERFACE_COUNT_MAX> =
         found.guest.iter().filter(has_ifb).map(|guest| guest.link).collect();
