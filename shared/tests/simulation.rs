@@ -184,6 +184,46 @@ fn every_goodbye_reaches_the_backup_and_ends_the_primary() {
 }
 
 #[test]
+fn a_patient_backup_hears_the_goodbye_of_an_impatient_primary() {
+    for asked in [false, true] {
+        let mut setting = Setting::new(11, Faults::NONE);
+        setting.timeouts_ms = [500, 4_000];
+        let mut world = World::new(&setting);
+        world.run_until("5 epochs", 5_000, |world| world.capture.acked_epoch >= 5);
+        world.network.cut = [true; 2];
+        if asked {
+            world.capture.ring.control().set_stop(GoodbyeReason::Ended);
+        }
+        world.run_ms(3_000);
+        assert_eq!(world.capture.losses, [None]);
+        assert!(world.capture.ring.control().is_leaving(), "the backup may still hear of it");
+        world.network.cut = [false; 2];
+        world.run_until("the backup knows", 500, |world| !world.commit.losses.is_empty());
+        let reason = if asked { GoodbyeReason::Ended } else { GoodbyeReason::Failed };
+        assert_eq!(world.commit.losses[0].0, Some(reason), "the twin must not wake");
+        world.run_until("the leave is over", 100, |world| {
+            !world.capture.ring.control().is_leaving()
+        });
+    }
+}
+
+#[test]
+fn a_backup_that_is_given_up_knows_when_the_leave_is_over() {
+    with_seeds(0..6, |seed| {
+        let faults = Faults { loss: 100, ..Faults::NONE };
+        let mut world = World::new(&Setting::new(seed, faults));
+        world.run_until("5 epochs", 20_000, |world| world.capture.acked_epoch >= 5);
+        let session = world.capture.ring.control().link_session();
+        world.capture.give_up();
+        world.run_until("the leave is over", 1_000, |world| {
+            let control = world.capture.ring.control();
+            control.link_session() != session && !control.is_leaving()
+        });
+        assert!(world.events[BACKUP].contains(&LinkEvent::Goodbye(GoodbyeReason::Failed)));
+    });
+}
+
+#[test]
 fn a_backup_that_stops_says_so() {
     let mut world = World::new(&Setting::new(6, Faults::NONE));
     world.run_until("2 epochs", 5_000, |world| world.capture.acked_epoch >= 2);

@@ -15,6 +15,8 @@ pub struct Capture {
     seed: u64,
     pages_max: u64,
     session: u64,
+    /// The session that was given up; it is not joined again.
+    left_session: u64,
     stream: Stream,
     /// The newest epoch that was produced, and the newest that was acknowledged.
     pub produced_epoch: u64,
@@ -35,6 +37,7 @@ impl Capture {
             seed,
             pages_max,
             session: 0,
+            left_session: 0,
             stream: Stream::new(seed, 0, pages_max),
             produced_epoch: 0,
             acked_epoch: 0,
@@ -49,10 +52,19 @@ impl Capture {
         self.session != 0
     }
 
+    /// Leaves a session that is up, as a capture does that gets no further with its backup.
+    pub fn give_up(&mut self) {
+        self.ring.control().leave_session();
+        self.left_session = core::mem::take(&mut self.session);
+    }
+
     /// Joins, leaves, or produces at most `entry_count` entries.
     pub fn step(&mut self, entry_count: u64) {
         let control = self.ring.control();
         if self.session == 0 {
+            if self.left_session != 0 && control.link_session() == self.left_session {
+                return;
+            }
             let Some(session) = control.join_session() else { return };
             self.session = session;
             self.sessions += 1;

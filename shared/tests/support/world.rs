@@ -21,6 +21,7 @@ pub struct Setting {
     pub seed: u64,
     pub faults: Faults,
     pub mtus: [usize; 2],
+    pub timeouts_ms: [u32; 2],
     /// Entries of the primary's ring.
     pub primary_entries: u64,
     /// Entries that commit gives credit for.
@@ -35,6 +36,7 @@ impl Setting {
             seed,
             faults,
             mtus: [9000; 2],
+            timeouts_ms: [TIMEOUT_MS; 2],
             primary_entries: 128,
             backup_entries: 256,
             pages_max: 60,
@@ -83,13 +85,17 @@ impl World {
         let (receive_ring, consumer) =
             Ring::create(setting.backup_entries).unwrap().into_both().unwrap();
         let now_us = 1_000_000;
+        let options = |side: usize| LinkOptions {
+            timeout_ms: setting.timeouts_ms[side],
+            ..options(side, setting.mtus[side], seed)
+        };
         Self {
             now_us,
             capture: Capture::new(producer, seed, pages_max),
             ship_ring,
-            ship: Box::new(Ship::new(options(PRIMARY, setting.mtus[0], seed), now_us)),
+            ship: Box::new(Ship::new(options(PRIMARY), now_us)),
             network: Network::new(seed, setting.faults),
-            receive: Box::new(Receive::new(options(BACKUP, setting.mtus[1], seed), now_us)),
+            receive: Box::new(Receive::new(options(BACKUP), now_us)),
             receive_ring,
             commit: Commit::new(consumer, seed, pages_max, setting.backup_entries),
             events: [Vec::new(), Vec::new()],
