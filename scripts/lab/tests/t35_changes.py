@@ -10,7 +10,7 @@ from lab.guest import GuestControl, config_text, create_guest
 from lab.instance import Lab
 from lab.pollux import STATE_FOLDER, Pair, Protection
 from lab.settings import GUEST_NAME
-from lab.testing import TestFailed, expect, expect_more, lab_test, streaming
+from lab.testing import TestFailed, expect, expect_more, lab_test, protected_stream, streaming
 
 PATIENCE_SECONDS = 30
 ELSEWHERE = "52:54:00:99:99:99"
@@ -98,6 +98,21 @@ def left_gate(lab: Lab) -> None:
         pair.wait_protected()
         pair.primary.stop()
         expect(_plug_count(lab) == 0, f"{_plug_count(lab)} plugs are left behind")
+
+
+@lab_test("a primary whose guest lives on the backup by now does not open its gate, and the stream goes on there")
+def left_gate_of_a_lost_guest(lab: Lab) -> None:
+    """Its helper was killed, the backup took over, and supervisors have started both helpers again."""
+    with protected_stream(lab, Protection()) as (pair, client):
+        pair.primary.stop("KILL")
+        wait_until(lambda: "lives here now" in pair.backup.log(), f"no takeover: {pair.backup.log(3)}")
+        pair.stand_by()
+        pair.protect()
+        wait_until(lambda: pair.primary.exit_status() is not None, "protect goes on against a guest's own host", 60)
+        said = pair.primary.log(3)
+        expect("refuses" in said and "still closed" in said, f"the last lines do not say so: {said}")
+        expect(_plug_count(lab) == 1, f"{_plug_count(lab)} plugs are there, not 1")
+        expect_more(client, 100, 30, "the stream stands still")
 
 
 @lab_test("an interface that is attached while protected is noticed: its output would not be held")
