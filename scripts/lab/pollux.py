@@ -88,10 +88,13 @@ class Helper:
         return self.host.run(f"tail -n {lines} {self.log_path} 2>/dev/null", check=False).stdout
 
     def stop(self, signal: str = "TERM") -> None:
-        """Ends it with a signal to every process of the program, and waits until none is left."""
+        """Ends it with a signal to every process of the program, and waits until none is left.
+
+        A `protect` that is killed would have its guest revived, so an emulated one is given time.
+        """
         self.host.run(
             f"killall -{signal} {self.program} 2>/dev/null; "
-            f"for i in $(seq 50); do pidof {self.program} >/dev/null || exit 0; sleep 0.1; done; "
+            f"for i in $(seq 300); do pidof {self.program} >/dev/null || exit 0; sleep 0.1; done; "
             f"killall -KILL {self.program}; sleep 0.3; ! pidof {self.program} >/dev/null"
         )
 
