@@ -91,6 +91,8 @@ def _add_measurements(commands: Commands[argparse.ArgumentParser]) -> None:
     start.add_argument("--vcpus", type=_numbers, default=[1, 2, 4], metavar="N,N")
     start.add_argument("--timeout-ms", type=int, default=Protection().timeout_ms)
     _add_shape(start, name="starts")
+    # All vCPUs on one core: under a flood two of them keep both real cores waiting for each other.
+    start.set_defaults(pcpus=cores_for(1, Shape().dom0_vcpus))
     start.set_defaults(
         run=lambda given: starts(
             given.name, {vcpus: _shape(given, vcpus) for vcpus in given.vcpus},
