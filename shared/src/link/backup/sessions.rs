@@ -87,7 +87,8 @@ impl BackupLink {
         self.counters.frame_size = 0;
         ring.control().drop_session(Some(reason));
         if self.is_in_session() {
-            self.state = State::Leaving(Leaving::new(reason, then, now_us, self.leave_us()));
+            let leave_us = self.channel.as_ref().expect("a session has a channel").leave_us;
+            self.state = State::Leaving(Leaving::new(reason, then, now_us, leave_us));
         } else {
             self.left(then);
         }

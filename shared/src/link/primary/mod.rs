@@ -83,11 +83,6 @@ impl PrimaryLink {
         u64::from(self.endpoint.options.timeout_ms) * 1000
     }
 
-    /// How long a leave is taken: no peer of this session waits longer for us.
-    fn leave_us(&self) -> u64 {
-        self.channel.as_ref().map_or_else(|| self.timeout_us(), |channel| channel.leave_us)
-    }
-
     fn is_in_session(&self) -> bool {
         matches!(self.state, State::Up | State::Confirming { .. } | State::Leaving(_))
     }

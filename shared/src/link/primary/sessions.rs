@@ -101,7 +101,8 @@ impl PrimaryLink {
         ring.control().set_leaving(is_in_session);
         ring.control().drop_session(None);
         if is_in_session {
-            self.state = State::Leaving(Leaving::new(reason, then, now_us, self.leave_us()));
+            let leave_us = self.channel.as_ref().expect("a session has a channel").leave_us;
+            self.state = State::Leaving(Leaving::new(reason, then, now_us, leave_us));
         } else {
             self.left(then, ring);
         }
