@@ -28,13 +28,22 @@ fn open_pair() -> (PacketSocket, PacketSocket) {
     )
 }
 
+/// The kernel tells of a carrier's change up to a second after it (`linkwatch`), so this waits.
+fn wait_for_link(socket: &PacketSocket, is_up: bool) {
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while socket.is_link_up() != is_up {
+        assert!(std::time::Instant::now() < patience, "the link never became up={is_up}");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn batches_arrive_whole_and_in_order() {
     namespace::run("batches_arrive_whole_and_in_order", || {
         let (left, right) = open_pair();
         assert_eq!(left.mtu(), 9000);
         assert_ne!(left.mac(), right.mac());
-        assert!(left.is_link_up());
+        wait_for_link(&left, true);
 
         let other = frame(&right, &left, 0x0800, 1);
         let frames: Vec<_> = (0..70).map(|fill| frame(&right, &left, ETHERTYPE, fill)).collect();
@@ -69,7 +78,7 @@ fn a_lost_link_is_seen_and_is_no_error() {
         let (left, right) = open_pair();
         let one = frame(&right, &left, ETHERTYPE, 3);
         namespace::ip("link set right down");
-        assert!(!left.is_link_up());
+        wait_for_link(&left, false);
         left.send_batch(&[&one]).unwrap();
         namespace::ip("link set left down");
         assert_eq!(left.send_batch(&[&one]).unwrap(), 0);
@@ -80,7 +89,7 @@ fn a_lost_link_is_seen_and_is_no_error() {
         }
         namespace::ip("link set left up");
         namespace::ip("link set right up");
-        assert!(left.is_link_up());
+        wait_for_link(&left, true);
         assert_eq!(left.send_batch(&[&one]).unwrap(), 1);
         assert!(right.wait_readable(10_000_000));
         let mut sizes = [0];
