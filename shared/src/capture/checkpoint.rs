@@ -1,7 +1,9 @@
 //! A checkpoint: pause, copy what changed, unpause. The guest is not asked.
 //!
 //! In the pause: the gate's next epoch begins, pages that log-dirty does not see are copied, the
-//! dirty bitmap is read and cleared, dirty pages are copied, the HVM context is taken. What
+//! dirty bitmap is read, dirty pages are copied, the HVM context is taken. The log is cleaned only
+//! when that pays (`log_policy`), and pages that would take too long were copied before
+//! (`predrain`). What
 //! changes seldom (ports, grant frames, amount of memory) is asked for after the pause and
 //! compared with what was known before: equal on both sides means equal in the pause. Where it
 //! differs the pause is repeated within the same epoch; pages sent twice do no harm, the last
@@ -9,11 +11,12 @@
 
 use super::error::CaptureError;
 use super::inquiry::{ask_grant_frames, ask_ports};
+use super::logged_guest::{LoggedGuest as _, Reading, push_all};
 use super::memory::pages_of;
 use super::output::EpochOutput;
 use super::page::GuestPages as _;
 use super::pause::Pause;
-use super::scan;
+use super::predrain::PreDrainReport;
 use super::session::{Capture, PerVcpu};
 use super::shared_pages::FixedPages;
 use super::surroundings::Surroundings;
@@ -33,8 +36,12 @@ pub struct CheckpointReport {
     pub pause_ns: u64,
     /// Pauses it took, 1 as a rule.
     pub pause_count: u32,
-    /// Dirty pages sent.
+    /// Dirty pages sent in the pause.
     pub dirty_page_count: u64,
+    /// Pages sent before the pause, in passes over the log.
+    pub early: PreDrainReport,
+    /// Whether the log was cleaned in the pause.
+    pub is_log_cleaned: bool,
     /// Pages sent because log-dirty does not see them.
     pub shared_page_count: u64,
     /// Dirty pages that had to be mapped in the pause: memory that is new to the guest.
@@ -65,23 +72,32 @@ impl Capture<'_> {
             return Err(CaptureError::XenstoreBusy);
         }
         let mut report = CheckpointReport { epoch: output.epoch(), ..Default::default() };
+        let mut reading = None;
         while report.pause_count < CHECKPOINT_PAUSE_COUNT_MAX {
             self.check_domain()?;
             let tsc = self.xen.gettscinfo(self.domid)?;
-            let context_size =
-                self.paused_part(output, ignores_open_requests, surroundings, &mut report)?;
+            let context_size = self.paused_part(
+                output,
+                reading,
+                ignores_open_requests,
+                surroundings,
+                &mut report,
+            )?;
             let is_still = self.learn_changes()?;
             if !self.structures_hold(context_size)? {
                 output.publish();
                 return Err(CaptureError::StructuresMoved);
             }
             if is_still {
+                report.early = self.pre_drain.take_report();
                 self.push_state(output, tsc, context_size, surroundings)?;
                 report.entry_count = output.entry_count() + 1;
                 output.end_epoch(surroundings)?;
                 output.publish();
                 return Ok(report);
             }
+            // A further pause copies only what was written since this one.
+            reading = Some(Reading::Clean);
         }
         output.publish();
         Err(CaptureError::NeverStill)
@@ -91,6 +107,7 @@ impl Capture<'_> {
     fn paused_part(
         &mut self,
         output: &mut EpochOutput<'_>,
+        reading: Option<Reading>,
         ignores_open_requests: bool,
         surroundings: &mut impl Surroundings,
         report: &mut CheckpointReport,
@@ -113,14 +130,20 @@ impl Capture<'_> {
             // back by then; its bitmap is still here.
             self.push_dirty_pages(output, surroundings, report)?;
         }
-        let gfn_count = self.memory.gfn_count();
-        self.xen.log_dirty_clean(self.domid, &mut self.bitmap, gfn_count)?;
-        self.push_dirty_pages(output, surroundings, report)?;
+        let logged_count = self.pre_drain.found_count();
+        let reading = reading.unwrap_or_else(|| self.log_policy.decide(logged_count));
+        self.log().0.read_log(reading)?;
+        if reading == Reading::Clean {
+            report.is_log_cleaned = true;
+            self.log_policy.note_cleaned();
+        }
+        let copying_ns = self.push_dirty_pages(output, surroundings, report)?;
         let context = self.context.ask(self.xen, self.domid)?;
         output.push_parts(EntryKind::HvmContext, context, surroundings)?;
         let context_size = context.len();
         pause.end()?;
         let pause_ns = surroundings.now_ns().saturating_sub(start_ns);
+        self.pacing.note_pause(pause_ns, copying_ns);
         report.pause_ns = report.pause_ns.max(pause_ns);
         report.pause_count += 1;
         Ok(context_size)
@@ -145,25 +168,22 @@ impl Capture<'_> {
         Ok(gfns.len() as u64)
     }
 
+    /// Tells the nanoseconds that it took.
     fn push_dirty_pages(
         &mut self,
         output: &mut EpochOutput<'_>,
         surroundings: &mut impl Surroundings,
         report: &mut CheckpointReport,
-    ) -> Result<(), CaptureError> {
+    ) -> Result<u64, CaptureError> {
         self.shared_pages.correct(self.bitmap.words_mut());
-        for gfn in scan::set_gfns(self.bitmap.words()) {
-            if gfn < self.memory.gfn_count() && !self.memory.is_present(gfn) {
-                // Memory that the guest has only since a moment ago, or that it gave back.
-                self.memory.remap(self.xen, &[gfn])?;
-                report.remapped_page_count += 1;
-            }
-            if let Some(page) = self.memory.page(gfn) {
-                output.push_page(gfn, page, surroundings)?;
-                report.dirty_page_count += 1;
-            }
-        }
-        Ok(())
+        let started_ns = surroundings.now_ns();
+        let (mut log, _, pacing) = self.log();
+        let page_count = push_all(&mut log, output, surroundings)?;
+        let elapsed_ns = surroundings.now_ns().saturating_sub(started_ns);
+        pacing.note_copied(page_count, elapsed_ns);
+        report.dirty_page_count += page_count;
+        report.remapped_page_count += log.remapped_page_count;
+        Ok(elapsed_ns)
     }
 
     /// Asks for what changes seldom; true when all is as it was known before the pause.

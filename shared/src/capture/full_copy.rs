@@ -5,12 +5,15 @@
 //! counts. The pages belong to the session's first epoch, which the first checkpoint ends.
 
 use super::error::CaptureError;
+use super::log_policy::LogPolicy;
+use super::logged_guest::Progress;
 use super::logging;
 use super::output::EpochOutput;
+use super::predrain::PreDrain;
 use super::scan;
 use super::session::Capture;
 use super::surroundings::Surroundings;
-use crate::limits::{FULL_COPY_REST_COUNT_MAX, FULL_COPY_ROUND_COUNT_MAX};
+use crate::limits::{FULL_COPY_REST_COUNT_MAX, FULL_COPY_ROUND_COUNT_MAX, early_entry_count_max};
 
 /// How far the full copy is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +43,14 @@ impl Capture<'_> {
         self.shared_pages.forget();
         self.gate_epoch = 0;
         self.full_copy_round = 1;
+        self.pre_drain = PreDrain::new(early_entry_count_max(self.page_count));
+        self.log_policy = LogPolicy::default();
         self.mark_every_page();
         Ok(())
     }
 
     fn mark_every_page(&mut self) {
-        self.full_copy_word = 0;
+        self.full_copy_progress = Progress::default();
         let present = self.memory.presence_words();
         for (word, present) in self.bitmap.words_mut().iter_mut().zip(present) {
             *word = *present;
@@ -65,9 +70,11 @@ impl Capture<'_> {
         assert!(self.is_logging, "a full copy was started");
         self.check_domain()?;
         let budget = page_count.min(output.free_entry_count()?);
-        let sent_page_count = self.send_marked(output, budget, surroundings)?;
+        let mut progress = self.full_copy_progress;
+        let sent_page_count = progress.push(&mut self.log().0, budget, output, surroundings)?;
+        self.full_copy_progress = progress;
         output.publish();
-        let remaining_page_count = scan::count(&self.bitmap.words()[self.full_copy_word..]);
+        let remaining_page_count = scan::count(progress.rest(self.bitmap.words()));
         let mut progress = FullCopyProgress {
             round: self.full_copy_round,
             remaining_page_count,
@@ -78,30 +85,6 @@ impl Capture<'_> {
             progress.is_complete = self.next_round()?;
         }
         Ok(progress)
-    }
-
-    /// Sends and unmarks pages from the current word on.
-    fn send_marked(
-        &mut self,
-        output: &mut EpochOutput<'_>,
-        budget: u64,
-        surroundings: &mut impl Surroundings,
-    ) -> Result<u64, CaptureError> {
-        let mut sent_page_count = 0;
-        while sent_page_count < budget {
-            let Some(bits) = self.bitmap.words().get(self.full_copy_word).copied() else { break };
-            if bits == 0 {
-                self.full_copy_word += 1;
-                continue;
-            }
-            let gfn = self.full_copy_word as u64 * 64 + u64::from(bits.trailing_zeros());
-            self.bitmap.words_mut()[self.full_copy_word] = bits & (bits - 1);
-            if let Some(page) = self.memory.page(gfn) {
-                output.push_page(gfn, page, surroundings)?;
-                sent_page_count += 1;
-            }
-        }
-        Ok(sent_page_count)
     }
 
     /// Marks what was written since the round began. True when little enough was sent in the last
@@ -119,7 +102,7 @@ impl Capture<'_> {
         let dirty = self.xen.log_dirty_peek(self.domid, &mut self.bitmap, gfn_count)?;
         let is_complete = u64::from(dirty.dirty_count) <= FULL_COPY_REST_COUNT_MAX
             || self.full_copy_round >= FULL_COPY_ROUND_COUNT_MAX;
-        self.full_copy_word = 0;
+        self.full_copy_progress = Progress::default();
         if is_complete {
             // Xen keeps what it told here, and tells it again to the first checkpoint.
             self.bitmap.words_mut().fill(0);

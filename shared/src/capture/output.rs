@@ -63,6 +63,12 @@ impl<'r> EpochOutput<'r> {
         Ok(self.free_entry_count)
     }
 
+    /// Entries that the ring has in all.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.producer.capacity()
+    }
+
     /// Pushes a page as it is at this moment.
     ///
     /// # Errors

@@ -10,13 +10,18 @@ use heapless::{String, Vec};
 use super::Store;
 use super::discovery::Structures;
 use super::discovery::evidence::PortTable;
+use super::domain_log::DomainLog;
 use super::error::{CaptureError, ShutdownReason};
 use super::inquiry::{ContextBuffer, GrantFrames, HvmParams, ask_grant_frames, ask_hvm_params};
 use super::locate::{Target, UpcallVectors, find_thread, learn_watch_token, locate};
+use super::log_policy::LogPolicy;
+use super::logged_guest::Progress;
 use super::logging;
 use super::memory::pages_of;
+use super::pacing::Pacing;
 use super::page::GuestPages as _;
 use super::preconditions::{self, Refusal};
+use super::predrain::PreDrain;
 use super::scan;
 use super::shared_pages::SharedPages;
 use super::surroundings::Surroundings;
@@ -48,7 +53,10 @@ pub struct Capture<'x> {
     /// The memory was mapped anew after the last pause, which copied what was mapped before.
     pub(super) was_memory_renewed: bool,
     pub(super) full_copy_round: u32,
-    pub(super) full_copy_word: usize,
+    pub(super) full_copy_progress: Progress,
+    pub(super) pre_drain: PreDrain,
+    pub(super) pacing: Pacing,
+    pub(super) log_policy: LogPolicy,
     pub(super) ports: PortTable,
     /// Where a new answer about ports goes, to be compared.
     pub(super) ports_now: PortTable,
@@ -67,7 +75,7 @@ pub struct Capture<'x> {
 
 impl<'x> Capture<'x> {
     /// Checks, maps and explores the domain. It runs throughout, but for a few looks of
-    /// milliseconds.
+    /// milliseconds. Later pauses are kept below `pause_target_us` where that can be done.
     ///
     /// # Errors
     /// [`CaptureError::Refused`] and [`CaptureError::Discovery`] when it cannot be protected;
@@ -76,6 +84,7 @@ impl<'x> Capture<'x> {
         xen: &'x Xen,
         store: &mut Store,
         domid: Domid,
+        pause_target_us: u32,
         surroundings: &mut impl Surroundings,
     ) -> Result<Self, CaptureError> {
         let info = preconditions::check(xen, store, domid)?;
@@ -110,7 +119,10 @@ impl<'x> Capture<'x> {
             is_logging: false,
             was_memory_renewed: false,
             full_copy_round: 0,
-            full_copy_word: 0,
+            full_copy_progress: Progress::default(),
+            pre_drain: PreDrain::new(0),
+            pacing: Pacing::new(pause_target_us),
+            log_policy: LogPolicy::default(),
             ports,
             ports_now: PortTable::default(),
             grant_frames: ask_grant_frames(xen, domid)?,
@@ -230,6 +242,18 @@ impl<'x> Capture<'x> {
     pub(super) fn observe_xenstore(&mut self) -> Option<Traffic> {
         let pages = pages_of(&self.memory);
         Some(self.traffic.observe(pages.page(self.xenstore_ring_gfn)?))
+    }
+
+    /// The log, and who decides when it is read.
+    pub(super) fn log(&mut self) -> (DomainLog<'_>, &mut PreDrain, &mut Pacing) {
+        let log = DomainLog {
+            xen: self.xen,
+            domid: self.domid,
+            memory: &mut self.memory,
+            bitmap: &mut self.bitmap,
+            remapped_page_count: 0,
+        };
+        (log, &mut self.pre_drain, &mut self.pacing)
     }
 
     /// Maps the guest's memory anew, after it may have changed.

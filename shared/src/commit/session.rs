@@ -6,16 +6,13 @@ use super::intake::{Intake, IntakeFault};
 use super::mark;
 use super::staging::{Staging, StagingFault, StagingProgress};
 use super::twin::{Twin, TwinConfig, TwinFault};
-use crate::limits::EPOCH_REVIVABLE_FIRST;
+use crate::limits::{EPOCH_REVIVABLE_FIRST, RING_ENTRY_COUNT_SLACK, epoch_entry_count_max};
 use crate::platform::linux::evtchn::EventChannels;
 use crate::platform::linux::memory::MemoryError;
 use crate::revive::{Clock, Revival, ReviveError, ReviveEvent, ReviveReport, Store};
 use crate::ring::{Consumer, GoodbyeReason, Phase, RefusalText, RingError};
 use crate::text::FixedText;
 use crate::xen::{Domid, Xen};
-
-/// Entries of an epoch that are not pages of the guest's own.
-const RING_ENTRY_COUNT_SLACK: u64 = 16 * 1024;
 
 /// What the operator chose.
 #[derive(Clone, Copy, Debug)]
@@ -283,9 +280,7 @@ impl<'a> Commit<'a> {
         self.ring.populate(pages).map_err(CommitFault::Ring)?;
         let twin = Twin::create(self.xen, &mut self.store, description, config)
             .map_err(CommitFault::Twin)?;
-        // An epoch must fit whole, also one whose pages were copied twice since the guest changed
-        // its ports meanwhile. Slots beyond the guest's size take memory only when that happens.
-        let entry_count = (2 * pages + RING_ENTRY_COUNT_SLACK).min(self.ring.entry_count_max());
+        let entry_count = epoch_entry_count_max(pages).min(self.ring.entry_count_max());
         self.ring.raise_capacity(entry_count.max(self.ring.capacity()));
         let (domid, gfn_count) = (twin.domid, twin.memory.gfn_count());
         self.staging = Some(Staging::new(twin.places, gfn_count, self.intake.entry_count()));

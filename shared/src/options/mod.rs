@@ -11,7 +11,7 @@ mod values;
 pub use backup::{BackupRequest, StandByOptions, parse_backup};
 pub use error::UsageError;
 pub use primary::{PrimaryRequest, ProtectOptions, parse_primary};
-pub use values::{GateKind, Link};
+pub use values::{GateKind, Interval, Link};
 
 /// Where the programs keep their status records when `--state-dir` does not say otherwise.
 pub const STATE_DIRECTORY_DEFAULT: &str = "/run/pollux";
@@ -30,15 +30,17 @@ pub const PRIMARY_HELP: &str = "\
 primary-helper: protects a running Xen guest, so that it survives the loss of this host
 
     primary-helper protect --domain NAME|ID --config XL.CFG --link IFACE=PEER_MAC --key-file FILE
-                           [--interval-ms 25] [--timeout-ms 500] [--gate plug|none]
-                           [--capture-core N] [--ship-core N] [--state-dir /run/pollux]
+                           [--interval-ms 25|auto] [--pause-target-us 500] [--timeout-ms 500]
+                           [--gate plug|none] [--capture-core N] [--ship-core N]
+                           [--state-dir /run/pollux]
     primary-helper status  [--domain NAME] [--state-dir /run/pollux]
 
     --domain        the running guest, by name or domid
     --config        its xl configuration; the backup builds the twin from it
     --link          interface of the replication network, and the backup's MAC address there
     --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
-    --interval-ms   time between checkpoints, 5 to 10000
+    --interval-ms   time between checkpoints, 5 to 10000; auto: as short as the costs allow
+    --pause-target-us  longest pause wanted; pages that would not fit into it are copied before
     --timeout-ms    silence after which the backup counts as lost, 50 to 60000
     --gate          plug holds the guest's output until the backup has its state; none does not
     --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)

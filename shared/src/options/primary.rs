@@ -1,9 +1,8 @@
 //! The command line of `primary-helper`.
 
 use super::error::UsageError;
-use super::values::{GateKind, Link, Value, take_options};
+use super::values::{GateKind, Interval, Link, Value, take_options};
 use super::{STATE_DIRECTORY_DEFAULT, StatusOptions};
-use crate::limits::{INTERVAL_MS_MAX, INTERVAL_MS_MIN};
 use crate::text::FixedText;
 
 /// What the operator asks of `primary-helper`.
@@ -30,8 +29,10 @@ pub struct ProtectOptions<'a> {
     pub link: Link<'a>,
     /// Path of the key file.
     pub key_file: &'a str,
-    /// Time between checkpoints, in milliseconds.
-    pub interval_ms: u32,
+    /// Time between checkpoints.
+    pub interval: Interval,
+    /// Longest pause that is wanted, in microseconds.
+    pub pause_target_us: u32,
     /// Silence after which the backup counts as lost, in milliseconds.
     pub timeout_ms: u32,
     /// How output is held back.
@@ -71,6 +72,7 @@ fn parse_protect<'a>(
     let mut link = Value::new("--link");
     let mut key_file = Value::new("--key-file");
     let mut interval = Value::new("--interval-ms");
+    let mut pause_target = Value::new("--pause-target-us");
     let mut timeout = Value::new("--timeout-ms");
     let mut gate = Value::new("--gate");
     let mut capture_core = Value::new("--capture-core");
@@ -84,6 +86,7 @@ fn parse_protect<'a>(
             &mut link,
             &mut key_file,
             &mut interval,
+            &mut pause_target,
             &mut timeout,
             &mut gate,
             &mut capture_core,
@@ -99,12 +102,8 @@ fn parse_protect<'a>(
         config: config.required()?,
         link: link.link()?,
         key_file: key_file.required()?,
-        interval_ms: interval.number(
-            INTERVAL_MS_MIN,
-            INTERVAL_MS_MAX,
-            25,
-            "5 to 10000 milliseconds",
-        )?,
+        interval: interval.interval()?,
+        pause_target_us: pause_target.pause_target_us()?,
         timeout_ms: timeout.timeout_ms()?,
         gate: gate.gate()?,
         capture_core: capture_core.core()?,
@@ -144,7 +143,8 @@ mod tests {
     #[test]
     fn protect_has_the_documented_defaults() {
         let Ok(PrimaryRequest::Protect(options)) = parse(PROTECT) else { panic!() };
-        assert_eq!((options.interval_ms, options.timeout_ms), (25, 500));
+        assert_eq!((options.interval, options.timeout_ms), (Interval::Fixed(25), 500));
+        assert_eq!(options.pause_target_us, 500);
         assert_eq!((options.gate, options.capture_core), (GateKind::Plug, None));
         assert_eq!(options.state_directory, "/run/pollux");
         assert_eq!(options.link.peer_mac, [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
@@ -169,8 +169,9 @@ mod tests {
     #[test]
     fn values_out_of_range_are_refused() {
         for (addition, line) in [
-            ("--interval-ms 4", "--interval-ms 4: give 5 to 10000 milliseconds"),
-            ("--interval-ms 10001", "--interval-ms 10001: give 5 to 10000 milliseconds"),
+            ("--interval-ms 4", "--interval-ms 4: give 5 to 10000 milliseconds, or auto"),
+            ("--interval-ms 10001", "--interval-ms 10001: give 5 to 10000 milliseconds, or auto"),
+            ("--pause-target-us 10", "--pause-target-us 10: give 50 to 1000000 microseconds"),
             ("--timeout-ms x", "--timeout-ms x: give 50 to 60000 milliseconds"),
             ("--gate open", "--gate open: give plug or none"),
             ("--ship-core -1", "--ship-core -1: give a core's number, 0 to 1023"),

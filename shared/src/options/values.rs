@@ -3,7 +3,10 @@
 use getargs::{Opt, Options};
 
 use super::error::UsageError;
-use crate::limits::{CORE_COUNT_MAX, INTERFACE_NAME_SIZE_MAX, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN};
+use crate::limits::{
+    CORE_COUNT_MAX, INTERFACE_NAME_SIZE_MAX, INTERVAL_MS_MAX, INTERVAL_MS_MIN, PAUSE_TARGET_US_MAX,
+    PAUSE_TARGET_US_MIN, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
+};
 use crate::text::FixedText;
 
 /// One replication link: an interface and the peer's address on it.
@@ -13,6 +16,26 @@ pub struct Link<'a> {
     pub interface: &'a str,
     /// MAC address of the peer.
     pub peer_mac: [u8; 6],
+}
+
+/// Time between checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// Always the same, in milliseconds.
+    Fixed(u32),
+    /// As short as the costs allow, see `primary::schedule`.
+    Auto,
+}
+
+impl Interval {
+    /// The shortest time that it comes to, in milliseconds.
+    #[must_use]
+    pub const fn shortest_ms(self) -> u32 {
+        match self {
+            Self::Fixed(interval_ms) => interval_ms,
+            Self::Auto => INTERVAL_MS_MIN,
+        }
+    }
 }
 
 /// How the guest's output is held back.
@@ -60,6 +83,21 @@ impl<'a> Value<'a> {
             Ok(number) if (minimum..=maximum).contains(&number) => Ok(number),
             _ => Err(UsageError::wrong(self.name, value, expected)),
         }
+    }
+
+    /// Time between checkpoints; 25 ms when the option was not given.
+    pub fn interval(&self) -> Result<Interval, UsageError> {
+        if self.value == Some("auto") {
+            return Ok(Interval::Auto);
+        }
+        let expected = "5 to 10000 milliseconds, or auto";
+        self.number(INTERVAL_MS_MIN, INTERVAL_MS_MAX, 25, expected).map(Interval::Fixed)
+    }
+
+    /// Longest pause that is wanted, in microseconds.
+    pub fn pause_target_us(&self) -> Result<u32, UsageError> {
+        let expected = "50 to 1000000 microseconds";
+        self.number(PAUSE_TARGET_US_MIN, PAUSE_TARGET_US_MAX, 500, expected)
     }
 
     /// A core's number, if the option was given.

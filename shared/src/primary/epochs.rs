@@ -1,85 +1,113 @@
-//! Epoch after epoch: the beat, the acknowledgement, the checkpoint.
+//! Epoch after epoch: the beat, the pre-drain, the checkpoint, the acknowledgement.
+//!
+//! What is checkpointed, a domain or a rehearsed guest, is behind [`Checkpointed`].
 
 use super::error::ProtectError;
-use super::protection::{EpochFigures, Protection, SessionEnd};
+use super::protection::{EpochFigures, SessionEnd};
 use super::schedule::Schedule;
-use crate::capture::{Capture, CaptureError, CheckpointReport, EpochOutput, Surroundings};
+use crate::capture::predrain::{Due, Step};
+use crate::capture::{CheckpointReport, EpochOutput};
 use crate::idle::Idle;
 use crate::limits::EPOCH_REVIVABLE_FIRST;
+use crate::options::Interval;
 use crate::platform::linux::clock;
 use crate::ring::Phase;
-use crate::status::State;
 
-/// Microseconds that a checkpoint waits for the guest to have no xenstore request open; after that
-/// it is taken with the request open, whose asker would wait for ever if this very epoch were
-/// revived.
-const XENSTORE_PATIENCE_US: u64 = 500_000;
-/// Microseconds between two looks at a guest that talks to xenstored.
-const XENSTORE_REST_US: u64 = 500;
 /// Microseconds between two looks at everything else while only the beat is waited for.
 const BEAT_REST_US_MAX: u64 = 5_000;
-/// Timeouts that an acknowledgement may take after the epoch's last entry has arrived. A backup that
-/// is heard but takes longer does not get on, and the guest's output waits for it.
-const ACKNOWLEDGEMENT_TIMEOUTS: u64 = 20;
-/// Checkpoint attempts in a row that found the guest never still before protection gives up.
-const ATTEMPT_COUNT_MAX: u32 = 1000;
-/// Times in a row that a guest's structures may have moved before protection gives up.
-const DISCOVERY_COUNT_MAX: u32 = 20;
+/// Timeouts for which a backup may be waited for that is heard but takes nothing and acknowledges
+/// nothing. One that takes longer does not get on, and the guest's output waits for it.
+const STANDSTILL_TIMEOUTS: u64 = 20;
+
+/// What has checkpoints taken of it.
+pub(super) trait Checkpointed {
+    /// Does a bounded amount of what is to be done before the next checkpoint.
+    fn pre_drain(&mut self, output: &mut EpochOutput<'_>, due: Due) -> Result<Step, ProtectError>;
+
+    /// Takes the checkpoint that ends the output's epoch.
+    fn checkpoint(
+        &mut self,
+        output: &mut EpochOutput<'_>,
+    ) -> Result<CheckpointReport, ProtectError>;
+
+    /// The backup has `acknowledged.epoch`: its output may leave.
+    fn release(&mut self, acknowledged: &Acknowledged) -> Result<(), ProtectError>;
+
+    /// Waits for about `rest_us`; an end when somebody wants one.
+    fn interruption(&mut self, rest_us: u64) -> Result<Option<SessionEnd>, ProtectError>;
+
+    /// Is called about as often as `interruption`, with how the epochs go.
+    fn tick(
+        &mut self,
+        output: &EpochOutput<'_>,
+        figures: &EpochFigures,
+    ) -> Result<(), ProtectError>;
+
+    /// Tells the operator that the backup is heard but of no use.
+    fn say_given_up(&self, epoch: u64);
+}
+
+/// An epoch that the backup has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Acknowledged {
+    /// Its checkpoint.
+    pub report: CheckpointReport,
+    /// When its checkpoint was begun, when the guest ran again, and when the acknowledgement was
+    /// seen, in microseconds.
+    pub started_us: u64,
+    pub ended_us: u64,
+    pub at_us: u64,
+}
 
 /// The epochs of one session.
-pub(super) struct Epochs<'p, 'a> {
-    protection: &'p mut Protection<'a>,
+pub(super) struct Epochs<'t, T> {
+    target: &'t mut T,
+    timeout_ms: u32,
     schedule: Schedule,
+    started_us: u64,
+    ended_us: u64,
     ended_epoch: u64,
     released_epoch: u64,
     acknowledged_at_us: u64,
-    is_protected: bool,
-    last: Option<CheckpointReport>,
+    last: CheckpointReport,
 }
 
-impl<'p, 'a> Epochs<'p, 'a> {
-    pub fn new(protection: &'p mut Protection<'a>) -> Self {
-        let schedule = Schedule::new(protection.options.interval_ms, clock::monotonic_us());
+impl<'t, T: Checkpointed> Epochs<'t, T> {
+    pub fn new(target: &'t mut T, interval: Interval, timeout_ms: u32) -> Self {
         Self {
-            protection,
-            schedule,
+            target,
+            timeout_ms,
+            schedule: Schedule::new(interval, clock::monotonic_us()),
+            started_us: 0,
+            ended_us: 0,
             ended_epoch: 0,
             released_epoch: 0,
             acknowledged_at_us: 0,
-            is_protected: false,
-            last: None,
+            last: CheckpointReport::default(),
         }
     }
 
     /// Takes checkpoints until something ends the session.
-    pub fn run(
-        mut self,
-        capture: &mut Capture<'_>,
-        output: &mut EpochOutput<'_>,
-    ) -> Result<SessionEnd, ProtectError> {
+    pub fn run(mut self, output: &mut EpochOutput<'_>) -> Result<SessionEnd, ProtectError> {
         loop {
             if let Some(end) = self.wait_until_due(output)? {
                 return Ok(end);
             }
-            let ignores_open_requests = !self.wait_for_quiet(capture, output)?;
-            self.schedule.started(clock::monotonic_us());
-            let report = self.checkpoint(capture, output, ignores_open_requests)?;
-            self.ended_epoch = report.epoch;
-            self.protection.pauses_us.add(report.pause_ns / 1000);
-            self.protection.dirty_pages.add(report.dirty_page_count);
-            self.last = Some(report);
+            self.started_us = clock::monotonic_us();
+            self.schedule.started(self.started_us);
+            self.last = self.target.checkpoint(output)?;
+            self.ended_us = clock::monotonic_us();
+            self.ended_epoch = self.last.epoch;
         }
     }
 
-    /// Waits for the beat, and for the acknowledgement of the epoch before: only one may be under
-    /// way. Acknowledged output leaves as soon as the acknowledgement is seen.
+    /// Waits for the beat, for the acknowledgement of the epoch before (only one may be under way),
+    /// and for the pre-drain. Acknowledged output leaves as soon as the acknowledgement is seen.
     fn wait_until_due(
         &mut self,
         output: &mut EpochOutput<'_>,
     ) -> Result<Option<SessionEnd>, ProtectError> {
         let mut idle = Idle::default();
-        let patience_us =
-            u64::from(self.protection.options.timeout_ms) * 1000 * ACKNOWLEDGEMENT_TIMEOUTS;
         let (mut free_entry_count, mut moved_us) = (0, clock::monotonic_us());
         loop {
             let free_before = core::mem::replace(&mut free_entry_count, output.free_entry_count()?);
@@ -88,28 +116,41 @@ impl<'p, 'a> Epochs<'p, 'a> {
                 return Err(ProtectError::Refused(output.control().peer_refusal()));
             }
             let now_us = clock::monotonic_us();
-            if free_entry_count != free_before {
+            let due = Due {
+                now_us,
+                at_us: self.schedule.due_us(),
+                is_acknowledged: self.released_epoch == self.ended_epoch,
+            };
+            if free_entry_count != free_before || now_us < due.at_us {
                 moved_us = now_us;
             }
-            let rest_us = if self.released_epoch == self.ended_epoch {
-                match self.schedule.wait_us(now_us) {
-                    0 => return Ok(None),
-                    wait_us => wait_us.min(BEAT_REST_US_MAX),
+            let rest_us = match self.target.pre_drain(output, due)? {
+                Step::Ready => return Ok(None),
+                Step::Working => {
+                    idle.interrupt();
+                    continue;
                 }
-            } else if now_us > moved_us + patience_us && self.ended_epoch >= EPOCH_REVIVABLE_FIRST {
-                let (name, epoch) = (&self.protection.name, self.ended_epoch);
-                crate::log!(
-                    "{name}: the backup is heard but does not acknowledge epoch {epoch}: giving it up"
-                );
-                return Ok(Some(SessionEnd::GivenUp));
-            } else {
-                idle.rest_us(now_us)
+                Step::Wait { until_us } if until_us > now_us && due.is_acknowledged => {
+                    (until_us - now_us).min(BEAT_REST_US_MAX)
+                }
+                // An acknowledgement, or room in the ring.
+                Step::Wait { .. } if self.is_standing_still(now_us, moved_us) => {
+                    self.target.say_given_up(self.ended_epoch);
+                    return Ok(Some(SessionEnd::GivenUp));
+                }
+                Step::Wait { .. } => idle.rest_us(now_us),
             };
-            if let Some(end) = self.protection.interruption(rest_us)? {
+            if let Some(end) = self.target.interruption(rest_us)? {
                 return Ok(Some(end));
             }
             self.tick(output)?;
         }
+    }
+
+    /// Before an epoch can be revived nothing is held that could wait for the backup.
+    fn is_standing_still(&self, now_us: u64, moved_us: u64) -> bool {
+        let patience_us = u64::from(self.timeout_ms) * 1000 * STANDSTILL_TIMEOUTS;
+        now_us > moved_us + patience_us && self.ended_epoch >= EPOCH_REVIVABLE_FIRST
     }
 
     fn take_acknowledgement(&mut self, output: &EpochOutput<'_>) -> Result<(), ProtectError> {
@@ -118,95 +159,13 @@ impl<'p, 'a> Epochs<'p, 'a> {
         if self.released_epoch == self.ended_epoch || epoch != self.ended_epoch {
             return Ok(());
         }
-        self.protection.program.release(epoch)?;
+        let at_us = clock::monotonic_us();
+        let Self { last: report, started_us, ended_us, .. } = *self;
+        self.target.release(&Acknowledged { report, started_us, ended_us, at_us })?;
+        self.schedule.acknowledged(report.pause_ns / 1000, at_us - started_us);
         self.released_epoch = epoch;
-        self.acknowledged_at_us = clock::monotonic_us();
-        if !self.is_protected && epoch >= EPOCH_REVIVABLE_FIRST {
-            self.is_protected = true;
-            self.protection.state = State::Protected;
-            crate::log!("{}: PROTECTED, epoch {epoch} is on the backup", self.protection.name);
-        }
+        self.acknowledged_at_us = at_us;
         Ok(())
-    }
-
-    /// Waits, within reason, until the guest has no xenstore request open. False when it has one
-    /// all the time.
-    fn wait_for_quiet(
-        &mut self,
-        capture: &mut Capture<'_>,
-        output: &mut EpochOutput<'_>,
-    ) -> Result<bool, ProtectError> {
-        let deadline_us = clock::monotonic_us() + XENSTORE_PATIENCE_US;
-        while !capture.is_xenstore_quiet(&mut self.protection.store)? {
-            if clock::monotonic_us() > deadline_us {
-                return Ok(false);
-            }
-            output.free_entry_count()?;
-            self.protection.program.rest(XENSTORE_REST_US);
-        }
-        Ok(true)
-    }
-
-    /// One checkpoint, tried again when the guest was not to be caught.
-    fn checkpoint(
-        &mut self,
-        capture: &mut Capture<'_>,
-        output: &mut EpochOutput<'_>,
-        ignores_open_requests: bool,
-    ) -> Result<CheckpointReport, ProtectError> {
-        let (mut attempts, mut discoveries) = (0, 0);
-        let deadline_us = clock::monotonic_us() + XENSTORE_PATIENCE_US;
-        loop {
-            let is_late = clock::monotonic_us() > deadline_us;
-            let program = &mut self.protection.program;
-            match capture.checkpoint(output, ignores_open_requests || is_late, program) {
-                Err(error) if error.is_transient() && attempts < ATTEMPT_COUNT_MAX => {
-                    attempts += 1;
-                    self.rest_between_attempts(output)?;
-                }
-                Err(CaptureError::StructuresMoved) if discoveries < DISCOVERY_COUNT_MAX => {
-                    discoveries += 1;
-                    crate::log!(
-                        "{}: looking for the guest's structures anew",
-                        self.protection.name
-                    );
-                    self.rediscover(capture, output)?;
-                }
-                Err(CaptureError::GateFailed) => {
-                    return Err(match program.take_gate_error() {
-                        Some(error) => error.into(),
-                        None => CaptureError::GateFailed.into(),
-                    });
-                }
-                other => return Ok(other?),
-            }
-        }
-    }
-
-    /// Looks for the guest's structures until it is found still; a hotplug, which moves them, has
-    /// traffic of its own.
-    fn rediscover(
-        &mut self,
-        capture: &mut Capture<'_>,
-        output: &mut EpochOutput<'_>,
-    ) -> Result<(), ProtectError> {
-        for _ in 0..ATTEMPT_COUNT_MAX {
-            let Protection { store, program, .. } = &mut *self.protection;
-            match capture.rediscover(store, program) {
-                Err(error) if error.is_transient() => self.rest_between_attempts(output)?,
-                other => return Ok(other?),
-            }
-        }
-        Err(CaptureError::XenstoreBusy.into())
-    }
-
-    /// The guest's output is held meanwhile, so whatever ends the session ends the attempts.
-    fn rest_between_attempts(&mut self, output: &mut EpochOutput<'_>) -> Result<(), ProtectError> {
-        output.free_entry_count()?;
-        match self.protection.interruption(XENSTORE_REST_US)? {
-            Some(_) => Err(CaptureError::Interrupted.into()),
-            None => Ok(()),
-        }
     }
 
     fn tick(&mut self, output: &EpochOutput<'_>) -> Result<(), ProtectError> {
@@ -215,8 +174,8 @@ impl<'p, 'a> Epochs<'p, 'a> {
             acknowledged_epoch: self.released_epoch,
             acknowledged_us: self.acknowledged_at_us,
             interval_us: self.schedule.period_mean_us(),
-            dirty_page_count: self.last.map_or(0, |report| report.dirty_page_count),
+            dirty_page_count: self.last.dirty_page_count + self.last.early.page_count,
         };
-        self.protection.tick(output, &figures)
+        self.target.tick(output, &figures)
     }
 }

@@ -2,6 +2,7 @@
 
 use heapless::String;
 
+use super::domain_epochs::DomainEpochs;
 use super::epochs::Epochs;
 use super::error::ProtectError;
 use super::surroundings::{Interruption, Program};
@@ -203,7 +204,9 @@ impl Protection<'_> {
         if let Some(end) = self.full_copy(capture, output)? {
             return Ok(end);
         }
-        Epochs::new(self).run(capture, output)
+        let (interval, timeout_ms) = (self.options.interval, self.options.timeout_ms);
+        let mut domain = DomainEpochs { protection: self, capture, is_protected: false };
+        Epochs::new(&mut domain, interval, timeout_ms).run(output)
     }
 
     fn send_description(
@@ -212,7 +215,8 @@ impl Protection<'_> {
         output: &mut EpochOutput<'_>,
     ) -> Result<(), ProtectError> {
         let config_size = u32::try_from(self.config.len()).expect("bounded by its buffer");
-        let description = capture.describe(&self.name, self.options.interval_ms, config_size)?;
+        let description =
+            capture.describe(&self.name, self.options.interval.shortest_ms(), config_size)?;
         let mut bytes = [0; DESCRIPTION_SIZE_MAX];
         let size =
             codec::encode(&description, &mut bytes).map_err(|_| CaptureError::StateTooLong)?;

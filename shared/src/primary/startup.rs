@@ -69,7 +69,8 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     let mut program = Program::new(gate, ship, watched, options.capture_core.is_some());
     GUEST.store(u32::from(domid), Ordering::Release);
     crate::log!("{name}: looking for the guest's structures");
-    let capture = match Capture::prepare(&xen, &mut store, domid, &mut program) {
+    let prepared = Capture::prepare(&xen, &mut store, domid, options.pause_target_us, &mut program);
+    let capture = match prepared {
         Ok(capture) => capture,
         Err(error) => {
             program.close_gate()?;

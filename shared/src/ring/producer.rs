@@ -86,6 +86,12 @@ impl Producer {
         Ok(self.window()?.end - self.next)
     }
 
+    /// Entries that the consumer lets this end be ahead, as it was last seen.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
     /// Indexes that may be filled now: from the first unpublished one to the last free one.
     ///
     /// # Errors

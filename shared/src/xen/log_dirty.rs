@@ -101,6 +101,18 @@ impl Xen {
         self.read_bitmap(domid, SHADOW_OP_PEEK, bitmap, gfn_count)
     }
 
+    /// Pages that became dirty since the last CLEAN, holes not included. Costs the domain a pause of
+    /// microseconds.
+    ///
+    /// # Errors
+    /// EINVAL when logging is off.
+    pub fn log_dirty_count(&self, domid: Domid) -> Result<u32, XenError> {
+        // Of no page the bitmap is read; the counts are those of the whole domain.
+        let mut argument = ShadowOp { command: SHADOW_OP_PEEK, ..ShadowOp::default() };
+        self.shadow_op(domid, &mut argument)?;
+        Ok(argument.dirty_count)
+    }
+
     /// Makes the pages below `gfn_count` clean without reading which were dirty.
     ///
     /// # Errors

@@ -1,0 +1,135 @@
+//! A guest whose writes are logged, and the copying of the pages that its log names.
+//!
+//! Full copy, pre-drain and checkpoint all do the same: read the log into a bitmap, and push the
+//! pages whose bits are set. What the guest is, a domain of Xen's or a rehearsed one, is behind
+//! [`LoggedGuest`]; when to read is decided by `pacing` and `log_policy`.
+
+use super::error::CaptureError;
+use super::output::EpochOutput;
+use super::surroundings::Surroundings;
+use crate::xen::GuestPage;
+
+/// What becomes of the log when it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Nothing: pages that it names now will be named again. The guest notices nothing.
+    Keep,
+    /// It is empty afterwards. The guest pays a fault for each page that it touches next.
+    Clean,
+}
+
+/// A guest whose writes are logged.
+pub trait LoggedGuest {
+    /// One bit a gfn, as the log was read last; bits are taken away as pages are copied.
+    fn bitmap(&self) -> &[u64];
+
+    /// The same, to be changed.
+    fn bitmap_mut(&mut self) -> &mut [u64];
+
+    /// The page at `gfn`, or none where no memory is known.
+    fn page(&self, gfn: u64) -> Option<GuestPage<'_>>;
+
+    /// Looks again whether there is memory at `gfn`, which the log names.
+    ///
+    /// # Errors
+    /// Those of the guest's host.
+    fn renew_page(&mut self, gfn: u64) -> Result<(), CaptureError>;
+
+    /// Pages that the log names now: those written since it was last cleaned.
+    ///
+    /// # Errors
+    /// Those of the guest's host.
+    fn logged_page_count(&mut self) -> Result<u64, CaptureError>;
+
+    /// Reads the log into the bitmap. Nothing of it is lost: a page that is written after the log
+    /// was cleaned is in the next reading.
+    ///
+    /// # Errors
+    /// Those of the guest's host.
+    fn read_log(&mut self, reading: Reading) -> Result<(), CaptureError>;
+}
+
+/// Pushes the page at `gfn`; false when the guest has no memory there.
+///
+/// # Errors
+/// Those of [`EpochOutput::push_page`], and the host's.
+pub fn push_page(
+    guest: &mut impl LoggedGuest,
+    gfn: u64,
+    output: &mut EpochOutput<'_>,
+    surroundings: &mut impl Surroundings,
+) -> Result<bool, CaptureError> {
+    if guest.page(gfn).is_none() {
+        // Memory that the guest has only since a moment ago, or that it gave back.
+        guest.renew_page(gfn)?;
+    }
+    let Some(page) = guest.page(gfn) else { return Ok(false) };
+    output.push_page(gfn, page, surroundings)?;
+    Ok(true)
+}
+
+/// Pushes every page of the bitmap, which stays as it is, and tells how many there were.
+///
+/// # Errors
+/// As for [`push_page`].
+pub fn push_all(
+    guest: &mut impl LoggedGuest,
+    output: &mut EpochOutput<'_>,
+    surroundings: &mut impl Surroundings,
+) -> Result<u64, CaptureError> {
+    let mut pushed_count = 0;
+    for word in 0..guest.bitmap().len() {
+        let mut bits = guest.bitmap()[word];
+        while bits != 0 {
+            let gfn = gfn_of(word, bits);
+            bits &= bits - 1;
+            pushed_count += u64::from(push_page(guest, gfn, output, surroundings)?);
+        }
+    }
+    Ok(pushed_count)
+}
+
+/// How far the pages of the bitmap have been pushed, when that is done by and by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    word: usize,
+}
+
+impl Progress {
+    /// The words that may still hold bits.
+    #[must_use]
+    pub fn rest<'a>(&self, bitmap: &'a [u64]) -> &'a [u64] {
+        bitmap.get(self.word..).unwrap_or_default()
+    }
+
+    /// Pushes up to `page_count` pages and takes their bits away; tells how many there were, fewer
+    /// only at the end of the bitmap.
+    ///
+    /// # Errors
+    /// As for [`push_page`].
+    pub fn push(
+        &mut self,
+        guest: &mut impl LoggedGuest,
+        page_count: u64,
+        output: &mut EpochOutput<'_>,
+        surroundings: &mut impl Surroundings,
+    ) -> Result<u64, CaptureError> {
+        let mut pushed_count = 0;
+        while pushed_count < page_count {
+            let Some(bits) = guest.bitmap().get(self.word).copied() else { break };
+            if bits == 0 {
+                self.word += 1;
+                continue;
+            }
+            guest.bitmap_mut()[self.word] = bits & (bits - 1);
+            let gfn = gfn_of(self.word, bits);
+            pushed_count += u64::from(push_page(guest, gfn, output, surroundings)?);
+        }
+        Ok(pushed_count)
+    }
+}
+
+/// The gfn of the lowest of `bits`, which are word `word` of a bitmap.
+fn gfn_of(word: usize, bits: u64) -> u64 {
+    word as u64 * 64 + u64::from(bits.trailing_zeros())
+}

@@ -1,0 +1,131 @@
+//! How many pages may be left to the pause, and how early to begin with the others.
+//!
+//! A pause costs something fixed (hypercalls, the pages that are always copied, the HVM context)
+//! and something for each page that the log names. Both are measured at every checkpoint. What the
+//! operator's target leaves after the fixed part is the budget; a target that the fixed part alone
+//! exceeds cannot be met by copying less, and then the pages may cost as much as the fixed part.
+
+use crate::limits::TAIL_PAGE_COUNT_MAX;
+
+/// Weight of the newest measurement: one part in so many.
+const SMOOTHING: u64 = 8;
+/// A page's cost is kept in units of 1/16 ns.
+const PAGE_NS_UNIT: u64 = 16;
+/// Nanoseconds that a page costs before any was measured: 4 KiB at 4 GB/s.
+const PAGE_NS_START: u64 = 1000;
+/// Copies of fewer pages say little of what one page costs.
+const MEASURED_PAGE_COUNT_MIN: u64 = 32;
+/// The budget is never smaller: that few pages are not worth a reading of the log.
+const BUDGET_PAGE_COUNT_MIN: u64 = 64;
+
+/// What pauses cost, measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Pacing {
+    target_ns: u64,
+    fixed_ns: u64,
+    page_ns_units: u64,
+}
+
+impl Pacing {
+    /// Nothing is measured yet. `target_us` is the longest pause that the operator wants.
+    #[must_use]
+    pub const fn new(target_us: u32) -> Self {
+        Self {
+            target_ns: target_us as u64 * 1000,
+            fixed_ns: 0,
+            page_ns_units: PAGE_NS_START * PAGE_NS_UNIT,
+        }
+    }
+
+    /// Notes that copying `page_count` pages took `elapsed_ns`.
+    pub fn note_copied(&mut self, page_count: u64, elapsed_ns: u64) {
+        if page_count >= MEASURED_PAGE_COUNT_MIN {
+            let units = elapsed_ns * PAGE_NS_UNIT / page_count;
+            self.page_ns_units = smoothed(self.page_ns_units, units).max(1);
+        }
+    }
+
+    /// Notes a pause of `pause_ns`, of which copying what the log named took `copying_ns`.
+    pub fn note_pause(&mut self, pause_ns: u64, copying_ns: u64) {
+        let fixed_ns = pause_ns.saturating_sub(copying_ns);
+        self.fixed_ns =
+            if self.fixed_ns == 0 { fixed_ns } else { smoothed(self.fixed_ns, fixed_ns) };
+    }
+
+    /// Pages of the log that the pause may copy.
+    #[must_use]
+    pub fn tail_page_count_max(&self) -> u64 {
+        // A tenth is left for what is written until the pause begins.
+        let left_ns = (self.target_ns * 9 / 10).saturating_sub(self.fixed_ns).max(self.fixed_ns);
+        let pages = left_ns * PAGE_NS_UNIT / self.page_ns_units;
+        pages.clamp(BUDGET_PAGE_COUNT_MIN, TAIL_PAGE_COUNT_MAX)
+    }
+
+    /// Microseconds before the checkpoint at which copying `page_count` pages early must begin, so
+    /// that little is written to them again: 0 when all of them may be left to the pause.
+    #[must_use]
+    pub fn lead_us(&self, page_count: u64) -> u64 {
+        if page_count <= self.tail_page_count_max() {
+            return 0;
+        }
+        // What is written meanwhile takes a second, shorter pass.
+        page_count * self.page_ns_units * 5 / 4 / PAGE_NS_UNIT / 1000
+    }
+}
+
+fn smoothed(mean: u64, sample: u64) -> u64 {
+    (mean * (SMOOTHING - 1) + sample) / SMOOTHING
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A machine that copies a page in `page_ns`, with pauses that cost `fixed_ns` besides.
+    fn measured(target_us: u32, fixed_ns: u64, page_ns: u64) -> Pacing {
+        let mut pacing = Pacing::new(target_us);
+        for _ in 0..100 {
+            pacing.note_copied(1000, 1000 * page_ns);
+            pacing.note_pause(fixed_ns + 1000 * page_ns, 1000 * page_ns);
+        }
+        pacing
+    }
+
+    #[test]
+    fn the_budget_is_what_the_target_leaves() {
+        let pacing = measured(500, 100_000, 400);
+        assert!((860..=880).contains(&pacing.tail_page_count_max()));
+        assert_eq!(pacing.lead_us(800), 0);
+        assert!((4900..=5100).contains(&pacing.lead_us(10_000)));
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_met_is_not_chased() {
+        let pacing = measured(500, 2_000_000, 2_000);
+        assert!((990..=1010).contains(&pacing.tail_page_count_max()));
+    }
+
+    proptest! {
+        #[test]
+        fn a_pause_within_the_budget_is_within_the_target(
+            target_us in 100u32..10_000, fixed_ns in 0u64..50_000, page_ns in 50u64..5_000,
+        ) {
+            let pacing = measured(target_us, fixed_ns, page_ns);
+            let pages = pacing.tail_page_count_max();
+            let pause_ns = fixed_ns + pages * page_ns;
+            prop_assert!(pages == BUDGET_PAGE_COUNT_MIN || pause_ns <= u64::from(target_us) * 1000);
+        }
+
+        #[test]
+        fn nothing_overflows(target_us: u32, samples in proptest::collection::vec((0u64..1 << 24, 0u64..1 << 40), 0..20)) {
+            let mut pacing = Pacing::new(target_us);
+            for (pages, ns) in samples {
+                pacing.note_copied(pages, ns);
+                pacing.note_pause(ns, ns / 2);
+                prop_assert!(pacing.tail_page_count_max() <= TAIL_PAGE_COUNT_MAX);
+                let _ = pacing.lead_us(pages);
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Pre-drain: copies pages of the running guest before the pause, when the pause alone would be
+//! too long.
+//!
+//! A pass cleans the log and copies the pages that it named; what the guest writes meanwhile is
+//! named again, by the next pass or in the pause. So nothing is lost, and a page that is copied
+//! twice costs only the copy: the last version of an epoch counts. Passes begin as late as they
+//! can (`pacing`), since what is copied early may be written again, and there is none when the
+//! pages fit into the pause.
+
+use super::error::CaptureError;
+use super::logged_guest::{LoggedGuest, Progress, Reading};
+use super::output::EpochOutput;
+use super::pacing::Pacing;
+use super::surroundings::Surroundings;
+use crate::limits::{PASS_COUNT_MAX, PASS_STEP_PAGE_COUNT, RING_PAUSE_ENTRY_COUNT};
+
+/// A look at the log that is older than this says little of it any more.
+const LOOK_US_MAX: u64 = 200;
+/// A further pass must find at most so many eighths of the pages of the one before.
+const SHRINKING_EIGHTHS: u64 = 6;
+
+/// What is to be done before the next checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing before this time, in microseconds.
+    Wait {
+        /// When to ask again.
+        until_us: u64,
+    },
+    /// Some pages were copied: ask again at once.
+    Working,
+    /// The checkpoint can be taken.
+    Ready,
+}
+
+/// When the next checkpoint may begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    /// The time now, in microseconds.
+    pub now_us: u64,
+    /// When the beat wants it.
+    pub at_us: u64,
+    /// Whether the epoch before is acknowledged, without which there is none.
+    pub is_acknowledged: bool,
+}
+
+/// What pre-drain did for one epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PreDrainReport {
+    /// Passes made.
+    pub pass_count: u32,
+    /// Pages copied in them.
+    pub page_count: u64,
+}
+
+/// The passes before one checkpoint after the other.
+#[derive(Debug)]
+pub struct PreDrain {
+    report: PreDrainReport,
+    pass: Option<Progress>,
+    /// Pages of the pass so far, and the nanoseconds that they took.
+    copied: (u64, u64),
+    looked_us: u64,
+    /// Pages that the log named at the last look.
+    found_count: u64,
+    /// Pages that it named at the first look before the last checkpoint.
+    expected_count: u64,
+    is_first_look: bool,
+    /// Entries that passes may add to an epoch.
+    entry_count_max: u64,
+}
+
+impl PreDrain {
+    /// Passes of a session in which they may add `entry_count_max` entries to an epoch.
+    #[must_use]
+    pub fn new(entry_count_max: u64) -> Self {
+        Self {
+            report: PreDrainReport::default(),
+            pass: None,
+            copied: (0, 0),
+            looked_us: 0,
+            found_count: 0,
+            expected_count: 0,
+            is_first_look: true,
+            entry_count_max,
+        }
+    }
+
+    /// Pages that the log named when the checkpoint was found ready.
+    #[must_use]
+    pub const fn found_count(&self) -> u64 {
+        self.found_count
+    }
+
+    /// What was done so far for the next checkpoint.
+    #[must_use]
+    pub const fn report(&self) -> PreDrainReport {
+        self.report
+    }
+
+    /// The checkpoint was taken: what was done for it.
+    pub fn take_report(&mut self) -> PreDrainReport {
+        self.is_first_look = true;
+        core::mem::take(&mut self.report)
+    }
+
+    /// Does a bounded amount of what is due.
+    ///
+    /// # Errors
+    /// Those of pushing pages, and the guest's.
+    pub fn step(
+        &mut self,
+        guest: &mut impl LoggedGuest,
+        pacing: &mut Pacing,
+        output: &mut EpochOutput<'_>,
+        due: Due,
+        surroundings: &mut impl Surroundings,
+    ) -> Result<Step, CaptureError> {
+        if let Some(progress) = self.pass.take() {
+            return self.go_on(progress, guest, pacing, output, due, surroundings);
+        }
+        let begin_us = due.at_us.saturating_sub(pacing.lead_us(self.expected_count));
+        if due.now_us < begin_us {
+            return Ok(Step::Wait { until_us: begin_us });
+        }
+        let is_due = due.now_us >= due.at_us;
+        let is_fresh = !self.is_first_look && due.now_us < self.looked_us + LOOK_US_MAX;
+        let may_wait = self.found_count <= pacing.tail_page_count_max() && !self.is_first_look;
+        if is_due && !due.is_acknowledged {
+            return Ok(Step::Wait { until_us: due.now_us });
+        }
+        if !is_due && (is_fresh || may_wait) {
+            return Ok(Step::Wait { until_us: due.at_us });
+        }
+        if self.look(guest, pacing, due.now_us)? {
+            guest.read_log(Reading::Clean)?;
+            self.report.pass_count += 1;
+            self.copied = (0, 0);
+            self.pass = Some(Progress::default());
+            return Ok(Step::Working);
+        }
+        let wanted_count = (self.found_count + RING_PAUSE_ENTRY_COUNT).min(output.capacity() / 2);
+        match is_due {
+            // The pause must not wait for room in the ring.
+            true if output.free_entry_count()? >= wanted_count => Ok(Step::Ready),
+            true => Ok(Step::Wait { until_us: due.now_us }),
+            false => Ok(Step::Wait { until_us: due.at_us }),
+        }
+    }
+
+    /// Counts what the log names now; true when a pass over it is worth while.
+    fn look(
+        &mut self,
+        guest: &mut impl LoggedGuest,
+        pacing: &Pacing,
+        now_us: u64,
+    ) -> Result<bool, CaptureError> {
+        let before_count = self.found_count;
+        self.found_count = guest.logged_page_count()?;
+        self.looked_us = now_us;
+        if core::mem::take(&mut self.is_first_look) {
+            self.expected_count = self.found_count;
+        } else if self.report.pass_count > 0
+            && self.found_count * 8 > before_count * SHRINKING_EIGHTHS
+        {
+            // The guest writes as fast as it is copied.
+            return Ok(false);
+        }
+        let entry_count = self.report.page_count + self.found_count;
+        Ok(self.found_count > pacing.tail_page_count_max()
+            && self.report.pass_count < PASS_COUNT_MAX
+            && entry_count <= self.entry_count_max)
+    }
+
+    /// Copies the next pages of a pass, as far as the ring has room that the pause will not need.
+    fn go_on(
+        &mut self,
+        mut progress: Progress,
+        guest: &mut impl LoggedGuest,
+        pacing: &mut Pacing,
+        output: &mut EpochOutput<'_>,
+        due: Due,
+        surroundings: &mut impl Surroundings,
+    ) -> Result<Step, CaptureError> {
+        let free_count = output.free_entry_count()?.min(PASS_STEP_PAGE_COUNT);
+        if free_count == 0 {
+            self.pass = Some(progress);
+            return Ok(Step::Wait { until_us: due.now_us });
+        }
+        let started_ns = surroundings.now_ns();
+        let pushed_count = progress.push(guest, free_count, output, surroundings)?;
+        output.publish();
+        self.report.page_count += pushed_count;
+        self.copied.0 += pushed_count;
+        self.copied.1 += surroundings.now_ns().saturating_sub(started_ns);
+        if pushed_count == free_count {
+            self.pass = Some(progress);
+        } else {
+            pacing.note_copied(self.copied.0, self.copied.1);
+        }
+        Ok(Step::Working)
+    }
+}
+
+#[cfg(test)]
+#[path = "predrain_tests.rs"]
+mod tests;

@@ -1,0 +1,233 @@
+//! Pre-drain against a guest that writes between any two steps: whatever happens, the entries of the
+//! epoch are the guest's memory.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::super::logged_guest::push_all;
+use super::*;
+use crate::limits::PAGE_SIZE;
+use crate::ring::{Consumer, EntryKind, Producer, Ring};
+use crate::xen::GuestPage;
+
+const PAGE_COUNT: usize = 512;
+
+/// A guest that is written to by its test, and its log.
+struct Guest {
+    pages: Vec<[AtomicU64; PAGE_SIZE / 8]>,
+    log: [u64; PAGE_COUNT / 64],
+    bitmap: [u64; PAGE_COUNT / 64],
+    readings: Vec<Reading>,
+}
+
+impl Guest {
+    fn new() -> Self {
+        let page = || [const { AtomicU64::new(0) }; PAGE_SIZE / 8];
+        Self {
+            pages: std::iter::repeat_with(page).take(PAGE_COUNT).collect(),
+            log: Default::default(),
+            bitmap: Default::default(),
+            readings: Vec::new(),
+        }
+    }
+
+    fn write(&mut self, gfn: usize, value: u64) {
+        self.log[gfn / 64] |= 1 << (gfn % 64);
+        self.pages[gfn][gfn % 512].store(value, Ordering::Relaxed);
+    }
+
+    fn image(&self) -> BTreeMap<u64, u64> {
+        let value = |gfn: usize| self.pages[gfn][gfn % 512].load(Ordering::Relaxed);
+        (0..PAGE_COUNT).map(|gfn| (gfn as u64, value(gfn))).collect()
+    }
+}
+
+impl LoggedGuest for Guest {
+    fn bitmap(&self) -> &[u64] {
+        &self.bitmap
+    }
+
+    fn bitmap_mut(&mut self) -> &mut [u64] {
+        &mut self.bitmap
+    }
+
+    fn page(&self, gfn: u64) -> Option<GuestPage<'_>> {
+        self.pages.get(usize::try_from(gfn).unwrap()).map(GuestPage::from_words)
+    }
+
+    fn renew_page(&mut self, _gfn: u64) -> Result<(), CaptureError> {
+        Ok(())
+    }
+
+    fn logged_page_count(&mut self) -> Result<u64, CaptureError> {
+        Ok(self.log.iter().map(|word| u64::from(word.count_ones())).sum())
+    }
+
+    fn read_log(&mut self, reading: Reading) -> Result<(), CaptureError> {
+        self.bitmap = self.log;
+        if reading == Reading::Clean {
+            self.log = Default::default();
+        }
+        self.readings.push(reading);
+        Ok(())
+    }
+}
+
+/// A program whose clock goes on by itself with every look.
+struct Ticking(u64);
+
+impl Surroundings for Ticking {
+    fn now_ns(&mut self) -> u64 {
+        self.0 += 1000;
+        self.0
+    }
+
+    fn rest(&mut self, duration_us: u64) {
+        self.0 += duration_us * 1000;
+    }
+
+    fn is_stop_requested(&mut self) -> bool {
+        false
+    }
+
+    fn begin_gate_epoch(&mut self, _epoch: u64) -> bool {
+        true
+    }
+}
+
+struct Bench {
+    producer: Producer,
+    consumer: Consumer,
+    session: u64,
+    image: BTreeMap<u64, u64>,
+}
+
+impl Bench {
+    fn new(capacity: u64) -> Self {
+        let (mut producer, mut consumer) = Ring::create(capacity).unwrap().into_both().unwrap();
+        consumer.reset(capacity);
+        consumer.control().announce_session(1);
+        let session = producer.control().join_session().unwrap();
+        producer.begin().unwrap();
+        let image = (0..PAGE_COUNT as u64).map(|gfn| (gfn, 0)).collect();
+        Self { producer, consumer, session, image }
+    }
+
+    /// Takes up to `count` entries off the ring and applies them.
+    fn consume(consumer: &mut Consumer, image: &mut BTreeMap<u64, u64>, count: u64) {
+        let available = consumer.available().unwrap();
+        let end = available.end.min(available.start + count);
+        for index in available.start..end {
+            let entry = consumer.entry(index).unwrap();
+            if entry.kind == EntryKind::Page {
+                let place = usize::try_from(entry.address % 512).unwrap() * 8;
+                let bytes = consumer.page(index)[place..place + 8].try_into().unwrap();
+                image.insert(entry.address, u64::from_ne_bytes(bytes));
+            }
+        }
+        consumer.release(end);
+    }
+}
+
+/// Runs steps until the checkpoint is ready, with `writes` spread between them, then takes it.
+fn epoch(
+    bench: &mut Bench,
+    guest: &mut Guest,
+    drain: &mut PreDrain,
+    pacing: &mut Pacing,
+    writes: &[Vec<u16>],
+) -> u32 {
+    let Bench { producer, consumer, session, image } = bench;
+    let mut output = EpochOutput::new(producer, *session, 500);
+    let mut program = Ticking(0);
+    let mut writes = writes.iter();
+    let mut value = 1;
+    for now_us in (0..).step_by(100) {
+        assert!(now_us < 1_000_000, "stuck");
+        let due = Due { now_us, at_us: 2_000, is_acknowledged: now_us > 2_500 };
+        match drain.step(guest, pacing, &mut output, due, &mut program).unwrap() {
+            Step::Ready => break,
+            Step::Wait { until_us } => assert!(until_us >= now_us || until_us == 2_000),
+            Step::Working => {}
+        }
+        for gfn in writes.next().into_iter().flatten() {
+            value += 1;
+            guest.write(usize::from(*gfn) % PAGE_COUNT, value);
+        }
+        Bench::consume(consumer, image, 40);
+    }
+    let room = output.free_entry_count().unwrap();
+    assert!(room >= drain.found_count().min(output.capacity() / 2), "the pause finds room");
+    guest.read_log(Reading::Keep).unwrap();
+    push_all(guest, &mut output, &mut program).unwrap();
+    output.publish();
+    Bench::consume(consumer, image, u64::MAX / 2);
+    drain.take_report().pass_count
+}
+
+proptest! {
+    #[test]
+    fn an_epoch_is_the_guests_memory_however_it_writes(
+        epochs in proptest::collection::vec(
+            proptest::collection::vec(proptest::collection::vec(any::<u16>(), 0..300), 0..40), 1..6),
+        page_ns in 100u64..20_000,
+    ) {
+        let mut bench = Bench::new(2048);
+        let mut guest = Guest::new();
+        let mut drain = PreDrain::new(4096);
+        let mut pacing = Pacing::new(200);
+        pacing.note_copied(1000, 1000 * page_ns);
+        for writes in &epochs {
+            epoch(&mut bench, &mut guest, &mut drain, &mut pacing, writes);
+            prop_assert_eq!(&bench.image, &guest.image());
+        }
+    }
+}
+
+#[test]
+fn pages_that_fit_into_the_pause_are_left_to_it() {
+    let mut bench = Bench::new(2048);
+    let (mut guest, mut drain) = (Guest::new(), PreDrain::new(4096));
+    let mut pacing = Pacing::new(100_000);
+    let writes = vec![(0..60).collect::<Vec<u16>>(); 10];
+    assert_eq!(epoch(&mut bench, &mut guest, &mut drain, &mut pacing, &writes), 0);
+    assert_eq!(guest.readings, [Reading::Keep]);
+    assert_eq!(bench.image, guest.image());
+}
+
+#[test]
+fn pages_that_do_not_fit_are_copied_before_and_the_tail_is_short() {
+    let mut bench = Bench::new(2048);
+    let (mut guest, mut drain) = (Guest::new(), PreDrain::new(4096));
+    let mut pacing = Pacing::new(50);
+    let mut writes = vec![(0..400).collect::<Vec<u16>>()];
+    writes.extend(vec![vec![1, 2, 3]; 60]);
+    assert!(epoch(&mut bench, &mut guest, &mut drain, &mut pacing, &writes) >= 1);
+    assert!(drain.found_count() <= pacing.tail_page_count_max());
+    assert_eq!(bench.image, guest.image());
+}
+
+#[test]
+fn a_guest_that_outruns_the_copies_is_paused_all_the_same() {
+    let mut bench = Bench::new(2048);
+    let (mut guest, mut drain) = (Guest::new(), PreDrain::new(1 << 20));
+    let mut pacing = Pacing::new(50);
+    let writes = vec![(0..500).collect::<Vec<u16>>(); 2000];
+    let passes = epoch(&mut bench, &mut guest, &mut drain, &mut pacing, &writes);
+    assert!((1..=PASS_COUNT_MAX).contains(&passes));
+    assert_eq!(bench.image, guest.image());
+}
+
+#[test]
+fn early_copies_leave_room_for_the_pause_on_the_backup() {
+    let mut bench = Bench::new(2048);
+    let (mut guest, mut drain) = (Guest::new(), PreDrain::new(450));
+    let mut pacing = Pacing::new(50);
+    let mut writes = vec![(0..400).collect::<Vec<u16>>()];
+    writes.extend(vec![(0..200).collect::<Vec<u16>>(); 60]);
+    epoch(&mut bench, &mut guest, &mut drain, &mut pacing, &writes);
+    assert_eq!(guest.readings, [Reading::Clean, Reading::Keep]);
+    assert_eq!(bench.image, guest.image());
+}
