@@ -29,6 +29,7 @@ use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::xenbus::open_xenstore;
 use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
+use crate::platform::vector;
 use crate::ring::{Consumer, Producer, Ring};
 use crate::start::{StartError, open_link};
 use crate::status::{Histogram, Role, State};
@@ -43,6 +44,7 @@ use crate::xen::{Domid, Xen};
 /// [`ProtectError`], one line for people. The guest runs on in every case.
 pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     check_processor()?;
+    vector::choose();
     let key = read_key_file(options.key_file)?;
     let mut config = [0; XL_CONFIG_SIZE_MAX];
     let config = read_small(options.config, &mut config)
