@@ -36,7 +36,8 @@ impl Consumer {
     }
 
     /// Takes the memory of the first `entry_count` entries from the kernel and locks it in this
-    /// process; the other process then meets it as well. Zeroing takes about a second per 4 GiB.
+    /// process. The other process shares it, but meets each page by a fault of its own until it has
+    /// called this, too. Zeroing takes about a second per 4 GiB.
     ///
     /// # Errors
     /// [`MemoryError`] when there is too little memory or the process may not lock it.
