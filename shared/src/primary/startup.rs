@@ -24,11 +24,12 @@ use crate::platform::linux::output_gate::OutputGate;
 use crate::platform::linux::packet_socket::PacketSocket;
 use crate::platform::linux::priority::take_precedence;
 use crate::platform::linux::process::{Child, Forked, fork};
-use crate::platform::linux::program::{exit, set_panic_hook};
+use crate::platform::linux::program::{ExitStatus, exit, set_panic_hook};
 use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::xenbus::open_xenstore;
 use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
+use crate::platform::vector;
 use crate::ring::{Consumer, Producer, Ring};
 use crate::start::{StartError, open_link};
 use crate::status::{Histogram, Role, State};
@@ -43,6 +44,7 @@ use crate::xen::{Domid, Xen};
 /// [`ProtectError`], one line for people. The guest runs on in every case.
 pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     check_processor()?;
+    vector::choose();
     let key = read_key_file(options.key_file)?;
     let mut config = [0; XL_CONFIG_SIZE_MAX];
     let config = read_small(options.config, &mut config)
@@ -120,6 +122,11 @@ fn start_ship(
     match fork()? {
         Forked::Child(parent) => {
             let mut ring = ring.into_consumer();
+            // The memory is the same, but each process has its own way to it.
+            if let Err(error) = ring.populate(RING_ENTRY_COUNT_PRIMARY) {
+                crate::log!("{}: {error}", options.link.interface);
+                exit(ExitStatus::Failed);
+            }
             let mut ship = Ship::new(link, clock::monotonic_us());
             let half = LinkHalf { link: options.link, socket, core: options.ship_core, parent };
             exit(half.run(&mut ship, &mut ring))

@@ -7,6 +7,7 @@ use super::entry::{Entry, RingError};
 use super::view::View;
 use super::{Control, MemoryError};
 use crate::limits::PAGE_SIZE;
+use crate::platform::vector;
 
 /// The consuming end of a ring.
 ///
@@ -35,7 +36,8 @@ impl Consumer {
     }
 
     /// Takes the memory of the first `entry_count` entries from the kernel and locks it in this
-    /// process; the other process then meets it as well. Zeroing takes about a second per 4 GiB.
+    /// process. The other process shares it, but meets each page by a fault of its own until it has
+    /// called this, too. Zeroing takes about a second per 4 GiB.
     ///
     /// # Errors
     /// [`MemoryError`] when there is too little memory or the process may not lock it.
@@ -132,9 +134,7 @@ impl Consumer {
     /// Whether every byte of the slot of entry `index` is zero.
     #[must_use]
     pub fn is_zero(&self, index: u64) -> bool {
-        let start = self.view.slot_offset(self.slot(index));
-        let mut words = (start..start + PAGE_SIZE).step_by(8);
-        words.all(|offset| self.view.memory.word(offset).load(Ordering::Relaxed) == 0)
+        vector::is_zero(self.page(index))
     }
 
     /// Gives the entries before `index` back to the producer.

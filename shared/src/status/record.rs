@@ -3,6 +3,7 @@
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::ring::LinkCounters;
 use crate::text::FixedText;
+use blake2::{Blake2s256, Digest};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const RECORD_SIZE: usize = 512;
 
 /// The first bytes of a slot; the last one counts the versions of the record.
-const MAGIC: [u8; 8] = *b"pollux\0\x02";
+const MAGIC: [u8; 8] = *b"pollux\0\x03";
 const CHECKSUM_SIZE: usize = 8;
 const PAYLOAD_OFFSET: usize = MAGIC.len() + CHECKSUM_SIZE;
 
@@ -218,10 +219,8 @@ pub fn decode_record(slot: &[u8]) -> Result<StatusRecord, RecordError> {
 }
 
 fn checksum(slot: &[u8; RECORD_SIZE]) -> [u8; CHECKSUM_SIZE] {
-    let hash = blake3::hash(&slot[PAYLOAD_OFFSET..]);
-    let mut checksum = [0; CHECKSUM_SIZE];
-    checksum.copy_from_slice(&hash.as_bytes()[..CHECKSUM_SIZE]);
-    checksum
+    let hash = Blake2s256::digest(&slot[PAYLOAD_OFFSET..]);
+    *hash.first_chunk().expect("a hash is longer than a checksum")
 }
 
 #[cfg(test)]

@@ -31,4 +31,5 @@ pub mod signals;
 pub mod status_file;
 mod string_functions;
 mod syscall;
+pub mod usage;
 pub mod xenbus;
