@@ -31,7 +31,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
 
     primary-helper protect --domain NAME|ID --config XL.CFG --link IFACE=PEER_MAC --key-file FILE
                            [--interval-ms 25|auto] [--pause-target-us 500] [--timeout-ms 500]
-                           [--gate plug|none] [--capture-core N] [--ship-core N]
+                           [--gate plug|none] [--delta-cache 64M] [--capture-core N] [--ship-core N]
                            [--state-dir /run/pollux]
     primary-helper status  [--domain NAME] [--state-dir /run/pollux]
 
@@ -43,6 +43,8 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
     --pause-target-us  longest pause wanted; pages that would not fit into it are copied before
     --timeout-ms    silence after which the backup counts as lost, 50 to 60000
     --gate          plug holds the guest's output until the backup has its state; none does not
+    --delta-cache   memory, locked, for pages as they were sent last, so that only changes are
+                    sent; 1/512 of it more for its table; K, M or G; 0 for none
     --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)
 
 `doctor` and `rehearse` are not part of this version.

@@ -109,6 +109,21 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A size in bytes: digits, and K, M or G for the powers of 1024; or the default when the
+    /// option was not given.
+    pub fn size(
+        &self,
+        maximum: u64,
+        default: u64,
+        expected: &'static str,
+    ) -> Result<u64, UsageError> {
+        let Some(value) = self.value else { return Ok(default) };
+        match parse_size(value) {
+            Some(size) if size <= maximum => Ok(size),
+            _ => Err(UsageError::wrong(self.name, value, expected)),
+        }
+    }
+
     /// Silence after which the peer counts as lost, in milliseconds.
     pub fn timeout_ms(&self) -> Result<u32, UsageError> {
         self.number(TIMEOUT_MS_MIN, TIMEOUT_MS_MAX, 500, "50 to 60000 milliseconds")
@@ -130,6 +145,19 @@ impl<'a> Value<'a> {
             Some(other) => Err(UsageError::wrong(self.name, other, "plug or none")),
         }
     }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let (digits, shift) = match text.as_bytes().last()? {
+        b'K' => (&text[..text.len() - 1], 10),
+        b'M' => (&text[..text.len() - 1], 20),
+        b'G' => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    // `parse` would take a sign.
+    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
+    number.checked_mul(1 << shift)
 }
 
 fn parse_link(text: &str) -> Option<Link<'_>> {
@@ -192,7 +220,30 @@ fn unknown(option: Opt<&str>) -> UsageError {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_link, parse_mac};
+    use super::{parse_link, parse_mac, parse_size};
+
+    #[test]
+    fn sizes_have_a_unit_or_none() {
+        for (text, size) in [
+            ("0", Some(0)),
+            ("4096", Some(4096)),
+            ("64K", Some(64 << 10)),
+            ("64M", Some(64 << 20)),
+            ("1G", Some(1 << 30)),
+            ("17179869183G", Some(17_179_869_183 << 30)),
+            ("17179869184G", None),
+            ("", None),
+            ("M", None),
+            ("1m", None),
+            ("1MB", None),
+            ("+1M", None),
+            ("-1", None),
+            ("1.5G", None),
+            ("1\u{e9}", None),
+        ] {
+            assert_eq!(parse_size(text), size, "{text}");
+        }
+    }
 
     #[test]
     fn macs_are_single_stations() {

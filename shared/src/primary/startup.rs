@@ -9,6 +9,7 @@ use super::error::ProtectError;
 use super::protection::Protection;
 use super::surroundings::Program;
 use crate::capture::{Capture, Store, preconditions};
+use crate::codec::page::{PageEncoder, ShadowCache};
 use crate::limits::{
     DOMAIN_NAME_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY, XENSTORE_ANSWER_MS_MAX_PRIMARY,
     XL_CONFIG_SIZE_MAX,
@@ -20,6 +21,7 @@ use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::file::read_small;
 use crate::platform::linux::key_file::read_key_file;
 use crate::platform::linux::lock::lock_memory;
+use crate::platform::linux::memory::MemoryError;
 use crate::platform::linux::output_gate::OutputGate;
 use crate::platform::linux::packet_socket::PacketSocket;
 use crate::platform::linux::priority::take_precedence;
@@ -127,7 +129,15 @@ fn start_ship(
                 crate::log!("{}: {error}", options.link.interface);
                 exit(ExitStatus::Failed);
             }
-            let mut ship = Ship::new(link, clock::monotonic_us());
+            // Taken here, since a child has its own.
+            let shadow = match shadow_cache(options) {
+                Ok(shadow) => shadow,
+                Err(error) => {
+                    crate::log!("--delta-cache: {error}, or make it smaller");
+                    exit(ExitStatus::Failed)
+                }
+            };
+            let mut ship = Ship::new(link, PageEncoder::new(shadow), clock::monotonic_us());
             let half = LinkHalf { link: options.link, socket, core: options.ship_core, parent };
             exit(half.run(&mut ship, &mut ring))
         }
@@ -137,6 +147,10 @@ fn start_ship(
             Ok((child, producer, watched))
         }
     }
+}
+
+fn shadow_cache(options: &ProtectOptions<'_>) -> Result<ShadowCache, MemoryError> {
+    ShadowCache::create(usize::try_from(options.delta_cache_size).expect("bounded by the options"))
 }
 
 /// Opens the gate that a killed helper left at this guest's last incarnation. Where that domid

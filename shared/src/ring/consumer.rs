@@ -7,14 +7,14 @@ use super::entry::{Entry, RingError};
 use super::view::View;
 use super::{Control, MemoryError};
 use crate::limits::PAGE_SIZE;
-use crate::platform::vector;
 
 /// The consuming end of a ring.
 ///
 /// What [`available`](Self::available) has shown stays as it is until it is
 /// [`release`](Self::release)d, so it can be read as often as needed: it is ship's buffer for
-/// retransmission and commit's staging area. A hostile producer can still scribble over it; that
-/// changes bytes, never where they are read from.
+/// retransmission and commit's staging area. Until then it is the consumer's, who may
+/// [`rewrite`](Self::rewrite) it: ship encodes pages where they lie, commit decodes them there. A
+/// hostile producer can still scribble over it; that changes bytes, never where they are read from.
 #[derive(Debug)]
 pub struct Consumer {
     view: View,
@@ -131,10 +131,20 @@ impl Consumer {
         self.view.memory.page(self.view.slot_offset(self.slot(index)))
     }
 
-    /// Whether every byte of the slot of entry `index` is zero.
-    #[must_use]
-    pub fn is_zero(&self, index: u64) -> bool {
-        vector::is_zero(self.page(index))
+    /// The slot of entry `index`, to be written; what it then holds is said with
+    /// [`rewrite`](Self::rewrite).
+    pub fn page_mut(&mut self, index: u64) -> &mut [u8; PAGE_SIZE] {
+        let offset = self.view.slot_offset(self.slot(index));
+        self.view.memory.page_mut(offset)
+    }
+
+    /// Describes entry `index` anew, whose slot was written.
+    pub fn rewrite(&mut self, index: u64, entry: &Entry) {
+        assert!(entry.is_consistent(), "an entry's sizes fit its kind and encoding");
+        let slot = self.slot(index);
+        for (number, word) in entry.to_words().into_iter().enumerate() {
+            self.view.descriptor_word(slot, number).store(word, Ordering::Relaxed);
+        }
     }
 
     /// Gives the entries before `index` back to the producer.

@@ -126,6 +126,18 @@ pub struct StatusRecord {
     pub silence_us_max: u64,
     /// Longest time that the link process was kept waiting while protected, in microseconds.
     pub stall_us_max: u64,
+    /// Primary: pages sent as they are.
+    pub pages_raw: u64,
+    /// Primary: pages of zeros.
+    pub pages_zero: u64,
+    /// Primary: pages that were as they had been sent last.
+    pub pages_unchanged: u64,
+    /// Primary: pages sent as their changes.
+    pub pages_delta: u64,
+    /// Primary: pages sent as LZ4 blocks.
+    pub pages_lz4: u64,
+    /// Primary: bytes of all these pages after encoding.
+    pub page_bytes_stored: u64,
     /// Which session of the link this is, from 1; 0 while there is none.
     pub session: u64,
     /// Frames that the gate holds.
@@ -157,6 +169,12 @@ impl StatusRecord {
             round_trip_us: 0,
             silence_us_max: 0,
             stall_us_max: 0,
+            pages_raw: 0,
+            pages_zero: 0,
+            pages_unchanged: 0,
+            pages_delta: 0,
+            pages_lz4: 0,
+            page_bytes_stored: 0,
             session: 0,
             gate_frames_held: 0,
             gate_frames_dropped: 0,
@@ -173,6 +191,12 @@ impl StatusRecord {
             round_trip_us: link.round_trip_us,
             silence_us_max: link.silence_us_max,
             stall_us_max: link.stall_us_max,
+            pages_raw: link.pages_raw,
+            pages_zero: link.pages_zero,
+            pages_unchanged: link.pages_unchanged,
+            pages_delta: link.pages_delta,
+            pages_lz4: link.pages_lz4,
+            page_bytes_stored: link.page_bytes_stored,
             session: link.sessions,
             ..self
         }
@@ -250,6 +274,12 @@ mod tests {
             round_trip_us: most,
             silence_us_max: most,
             stall_us_max: most,
+            pages_raw: most,
+            pages_zero: most,
+            pages_unchanged: most,
+            pages_delta: most,
+            pages_lz4: most,
+            page_bytes_stored: most,
             session: most,
             gate_frames_held: most,
             gate_frames_dropped: most,

@@ -235,7 +235,7 @@ impl fmt::Display for MemoryError {
             Self::Release { size, errno } => ("release", size, errno, "restart the helper"),
         };
         let size_kib = size / 1024;
-        write!(f, "cannot {what} {size_kib} KiB of shared memory ({errno}): {advice}")
+        write!(f, "cannot {what} {size_kib} KiB of memory ({errno}): {advice}")
     }
 }
 
