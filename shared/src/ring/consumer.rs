@@ -131,6 +131,13 @@ impl Consumer {
         self.view.memory.page(self.view.slot_offset(self.slot(index)))
     }
 
+    /// Asks for the slots of `indexes`, as far as entries are here, which will be read soon.
+    pub fn prefetch(&self, indexes: Range<u64>) {
+        for index in indexes.start.max(self.tail)..indexes.end.min(self.head) {
+            vector::prefetch(self.page(index));
+        }
+    }
+
     /// Whether every byte of the slot of entry `index` is zero.
     #[must_use]
     pub fn is_zero(&self, index: u64) -> bool {
