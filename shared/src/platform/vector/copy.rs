@@ -97,11 +97,7 @@ unsafe fn stream(
 ) {
     for start in (0..PAGE_SIZE).step_by(PART_SIZE) {
         if start + PART_SIZE < PAGE_SIZE {
-            for line in (0..PART_SIZE).step_by(CACHE_LINE_SIZE) {
-                let address = source.wrapping_add(start + PART_SIZE + line).cast();
-                // SAFETY: a hint, for an address in the page.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
-            }
+            prefetch(source.wrapping_add(start + PART_SIZE), PART_SIZE);
         }
         // SAFETY: as the caller says; the part lies in the page.
         unsafe { copy_part(source.wrapping_add(start), target.wrapping_add(start)) };
@@ -109,6 +105,14 @@ unsafe fn stream(
     // Streaming stores are not in order with others; whoever publishes the page next need not know.
     // SAFETY: every x86-64 processor has the instruction.
     unsafe { _mm_sfence() };
+}
+
+/// Asks for the lines of `size` bytes.
+pub fn prefetch(start: *const u8, size: usize) {
+    for line in (0..size).step_by(CACHE_LINE_SIZE) {
+        // SAFETY: a hint, which reads nothing and is right for any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line).cast()) };
+    }
 }
 
 /// # Safety

@@ -40,6 +40,12 @@ pub fn pass_page_on(source: &[u8; PAGE_SIZE], target: &mut [u8; PAGE_SIZE]) {
     copy::run(COPY.get(), source.as_ptr(), target.as_mut_ptr());
 }
 
+/// Asks for a page that will be read soon; it comes to the caches while the core does something
+/// else.
+pub fn prefetch(page: &[u8; PAGE_SIZE]) {
+    copy::prefetch(page.as_ptr(), PAGE_SIZE);
+}
+
 /// Whether every byte of a page is zero.
 #[must_use]
 pub fn is_zero(page: &[u8; PAGE_SIZE]) -> bool {
