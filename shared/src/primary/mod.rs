@@ -11,6 +11,7 @@ mod error;
 mod protection;
 pub mod schedule;
 mod startup;
+mod steps;
 mod surroundings;
 
 pub use error::ProtectError;
