@@ -190,6 +190,7 @@ impl<'x> Capture<'x> {
             grant_version: self.xen.gnttab_get_version(self.domid)?.max(1),
             interval_ms,
             config_size,
+            is_rehearsal: false,
         })
     }
 

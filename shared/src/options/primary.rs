@@ -1,6 +1,7 @@
 //! The command line of `primary-helper`.
 
 use super::error::UsageError;
+use super::rehearse::{RehearseOptions, parse_rehearse};
 use super::values::{GateKind, Interval, Link, Value, take_options};
 use super::{STATE_DIRECTORY_DEFAULT, StatusOptions};
 use crate::text::FixedText;
@@ -14,6 +15,8 @@ pub enum PrimaryRequest<'a> {
     Version,
     /// Protect a domain.
     Protect(ProtectOptions<'a>),
+    /// Rehearse without a domain.
+    Rehearse(RehearseOptions<'a>),
     /// Print how protection goes.
     Status(StatusOptions<'a>),
 }
@@ -58,7 +61,8 @@ pub fn parse_primary<'a>(
         Some("--version" | "-V") => Ok(PrimaryRequest::Version),
         Some("protect") => parse_protect(arguments),
         Some("status") => parse_status(arguments),
-        Some("rehearse") => Err(UsageError::CommandUnavailable("rehearse")),
+        Some("rehearse") => parse_rehearse(arguments)
+            .map(|options| options.map_or(PrimaryRequest::Help, PrimaryRequest::Rehearse)),
         Some("doctor") => Err(UsageError::CommandUnavailable("doctor")),
         Some(other) => Err(UsageError::CommandUnknown(FixedText::new(other))),
     }
@@ -155,7 +159,7 @@ mod tests {
         for (arguments, line) in [
             ("", "a command is missing: see --help"),
             ("guard", "there is no command guard: see --help"),
-            ("rehearse", "rehearse is not part of this version: see --help"),
+            ("doctor", "doctor is not part of this version: see --help"),
             ("protect --domain web", "--config is missing: see --help"),
             ("protect --domain", "--domain needs a value: see --help"),
             ("protect --speed 3", "there is no option --speed here: see --help"),

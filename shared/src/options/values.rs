@@ -1,5 +1,7 @@
 //! Values of options, and the walk over a command's options.
 
+use core::ops::RangeInclusive;
+
 use getargs::{Opt, Options};
 
 use super::error::UsageError;
@@ -53,11 +55,22 @@ pub enum GateKind {
 pub(super) struct Value<'a> {
     name: &'static str,
     value: Option<&'a str>,
+    is_flag: bool,
 }
 
 impl<'a> Value<'a> {
     pub const fn new(name: &'static str) -> Self {
-        Self { name, value: None }
+        Self { name, value: None, is_flag: false }
+    }
+
+    /// An option that stands alone.
+    pub const fn flag(name: &'static str) -> Self {
+        Self { name, value: None, is_flag: true }
+    }
+
+    /// Whether the option was given.
+    pub const fn is_given(&self) -> bool {
+        self.value.is_some()
     }
 
     /// The value as text, if the option was given.
@@ -109,6 +122,21 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A size in bytes: digits, and K, M or G for the powers of 1024; or the default when the
+    /// option was not given.
+    pub fn size(
+        &self,
+        bounds: RangeInclusive<u64>,
+        default: u64,
+        expected: &'static str,
+    ) -> Result<u64, UsageError> {
+        let Some(value) = self.value else { return Ok(default) };
+        match parse_size(value) {
+            Some(size) if bounds.contains(&size) => Ok(size),
+            _ => Err(UsageError::wrong(self.name, value, expected)),
+        }
+    }
+
     /// Silence after which the peer counts as lost, in milliseconds.
     pub fn timeout_ms(&self) -> Result<u32, UsageError> {
         self.number(TIMEOUT_MS_MIN, TIMEOUT_MS_MAX, 500, "50 to 60000 milliseconds")
@@ -130,6 +158,16 @@ impl<'a> Value<'a> {
             Some(other) => Err(UsageError::wrong(self.name, other, "plug or none")),
         }
     }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let units = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)];
+    let with_unit = |&(unit, size): &(&str, u64)| Some((text.strip_suffix(unit)?, size));
+    let (digits, unit) = units.iter().find_map(with_unit).unwrap_or((text, 1));
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 fn parse_link(text: &str) -> Option<Link<'_>> {
@@ -175,7 +213,13 @@ pub(super) fn take_options<'a>(
         let Opt::Long(name) = option else { return Err(unknown(option)) };
         let slot = values.iter_mut().find(|slot| slot.name.trim_start_matches('-') == name);
         let Some(slot) = slot else { return Err(unknown(option)) };
-        let value = options.value().map_err(|_| UsageError::ValueMissing(slot.name))?;
+        let value = match slot.is_flag {
+            true if options.value_opt().is_some() => {
+                return Err(UsageError::ValueUnwanted(slot.name));
+            }
+            true => "",
+            false => options.value().map_err(|_| UsageError::ValueMissing(slot.name))?,
+        };
         if slot.value.replace(value).is_some() {
             return Err(UsageError::OptionRepeated(slot.name));
         }
@@ -192,7 +236,25 @@ fn unknown(option: Opt<&str>) -> UsageError {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_link, parse_mac};
+    use super::{parse_link, parse_mac, parse_size};
+
+    #[test]
+    fn sizes_are_digits_and_perhaps_a_unit() {
+        for (text, size) in [
+            ("4096", Some(4096)),
+            ("64K", Some(64 << 10)),
+            ("64M", Some(64 << 20)),
+            ("1G", Some(1 << 30)),
+            ("17179869184G", None),
+            ("", None),
+            ("G", None),
+            ("1g", None),
+            ("+1M", None),
+            ("1.5G", None),
+        ] {
+            assert_eq!(parse_size(text), size, "{text}");
+        }
+    }
 
     #[test]
     fn macs_are_single_stations() {

@@ -72,7 +72,11 @@ impl Checkpointed for DomainEpochs<'_, '_, '_> {
         }
     }
 
-    fn release(&mut self, acknowledged: &Acknowledged) -> Result<(), ProtectError> {
+    fn release(
+        &mut self,
+        _: &EpochOutput<'_>,
+        acknowledged: &Acknowledged,
+    ) -> Result<(), ProtectError> {
         let epoch = acknowledged.report.epoch;
         self.protection.program.release(epoch)?;
         if !self.is_protected && epoch >= EPOCH_REVIVABLE_FIRST {

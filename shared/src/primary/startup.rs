@@ -15,7 +15,7 @@ use crate::limits::{
 };
 use crate::link::ship::Ship;
 use crate::link_half::{LinkHalf, link_options};
-use crate::options::{GateKind, ProtectOptions};
+use crate::options::{GateKind, Link, ProtectOptions};
 use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::file::read_small;
 use crate::platform::linux::key_file::read_key_file;
@@ -24,7 +24,7 @@ use crate::platform::linux::output_gate::OutputGate;
 use crate::platform::linux::packet_socket::PacketSocket;
 use crate::platform::linux::priority::take_precedence;
 use crate::platform::linux::process::{Child, Forked, fork};
-use crate::platform::linux::program::{exit, set_panic_hook};
+use crate::platform::linux::program::{ExitStatus, exit, set_panic_hook};
 use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::xenbus::open_xenstore;
 use crate::platform::linux::{clock, signals};
@@ -63,7 +63,9 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     }
     release_previous(&mut store, &status, domid)?;
     take_precedence();
-    let (ship, producer, watched) = start_ship(options, socket, key)?;
+    let ship =
+        ShipOptions { link: options.link, timeout_ms: options.timeout_ms, core: options.ship_core };
+    let (ship, producer, watched) = start_ship(&ship, socket, key)?;
     lock_memory()?;
     let (gate, has_left_gate) = open_gate(options, domid, &name)?;
     let mut program = Program::new(gate, ship, watched, options.capture_core.is_some());
@@ -108,10 +110,17 @@ fn find_domain(
     Ok((domid, name))
 }
 
+/// What ship is started with.
+pub(super) struct ShipOptions<'a> {
+    pub link: Link<'a>,
+    pub timeout_ms: u32,
+    pub core: Option<u16>,
+}
+
 /// Splits the program: ship goes its own way, capture gets the ring's producing end and a second
 /// view of it.
-fn start_ship(
-    options: &ProtectOptions<'_>,
+pub(super) fn start_ship(
+    options: &ShipOptions<'_>,
     socket: PacketSocket,
     key: SecretKey,
 ) -> Result<(Child, Producer, Consumer), ProtectError> {
@@ -120,8 +129,13 @@ fn start_ship(
     match fork()? {
         Forked::Child(parent) => {
             let mut ring = ring.into_consumer();
+            // The memory is the same, but each process has its own way to it.
+            if let Err(error) = ring.populate(RING_ENTRY_COUNT_PRIMARY) {
+                crate::log!("{}: {error}", options.link.interface);
+                exit(ExitStatus::Failed);
+            }
             let mut ship = Ship::new(link, clock::monotonic_us());
-            let half = LinkHalf { link: options.link, socket, core: options.ship_core, parent };
+            let half = LinkHalf { link: options.link, socket, core: options.core, parent };
             exit(half.run(&mut ship, &mut ring))
         }
         Forked::Parent(child) => {

@@ -34,11 +34,15 @@ pub struct LinkCounters {
     /// Longest time between two turns of the link process while protected, in microseconds: what
     /// the host kept it waiting.
     pub stall_us_max: u64,
+    /// Processor time that the link process has used, in microseconds.
+    pub processor_us: u64,
+    /// Page faults that it has met.
+    pub fault_count: u64,
 }
 
 impl LinkCounters {
     /// Words that the counters take.
-    pub const WORD_COUNT: usize = 15;
+    pub const WORD_COUNT: usize = 17;
 
     pub(super) const fn to_words(self) -> [u64; Self::WORD_COUNT] {
         [
@@ -57,6 +61,8 @@ impl LinkCounters {
             self.round_trip_us,
             self.silence_us_max,
             self.stall_us_max,
+            self.processor_us,
+            self.fault_count,
         ]
     }
 
@@ -77,6 +83,57 @@ impl LinkCounters {
             round_trip_us: words[12],
             silence_us_max: words[13],
             stall_us_max: words[14],
+            processor_us: words[15],
+            fault_count: words[16],
         }
+    }
+}
+
+/// What a process has used since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessFigures {
+    /// Processor time in microseconds.
+    pub processor_us: u64,
+    /// Page faults, of either kind.
+    pub fault_count: u64,
+}
+
+/// What the backup tells of a rehearsal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RehearsalFigures {
+    /// Its receiving process.
+    pub receive: ProcessFigures,
+    /// Its applying process.
+    pub commit: ProcessFigures,
+    /// The newest epoch after which the replica was found equal to the guest, as it was after every
+    /// epoch before; 0 before the first.
+    pub verified_epoch: u64,
+}
+
+impl RehearsalFigures {
+    /// Words that the figures take.
+    pub const WORD_COUNT: usize = 5;
+
+    /// The figures as words, in the order of their fields.
+    #[must_use]
+    pub const fn to_words(self) -> [u64; Self::WORD_COUNT] {
+        let Self { receive, commit, verified_epoch } = self;
+        [
+            receive.processor_us,
+            receive.fault_count,
+            commit.processor_us,
+            commit.fault_count,
+            verified_epoch,
+        ]
+    }
+
+    /// The figures that became these words.
+    #[must_use]
+    pub const fn from_words(words: [u64; Self::WORD_COUNT]) -> Self {
+        let [processor_us, fault_count, ..] = words;
+        let receive = ProcessFigures { processor_us, fault_count };
+        let [_, _, processor_us, fault_count, verified_epoch] = words;
+        let commit = ProcessFigures { processor_us, fault_count };
+        Self { receive, commit, verified_epoch }
     }
 }
