@@ -63,8 +63,8 @@ pub(super) struct Acknowledged {
 }
 
 /// The epochs of one session.
-pub(super) struct Epochs<'t, T> {
-    target: &'t mut T,
+pub(super) struct Epochs<'t> {
+    target: &'t mut dyn Checkpointed,
     timeout_ms: u32,
     schedule: Schedule,
     started_us: u64,
@@ -75,8 +75,8 @@ pub(super) struct Epochs<'t, T> {
     last: CheckpointReport,
 }
 
-impl<'t, T: Checkpointed> Epochs<'t, T> {
-    pub fn new(target: &'t mut T, interval: Interval, timeout_ms: u32) -> Self {
+impl<'t> Epochs<'t> {
+    pub fn new(target: &'t mut dyn Checkpointed, interval: Interval, timeout_ms: u32) -> Self {
         Self {
             target,
             timeout_ms,

@@ -98,8 +98,9 @@ impl Protection<'_> {
     ) -> Result<(), ProtectError> {
         loop {
             let interface = self.options.link.interface;
-            let check = || Ok(capture.check_domain().map(drop)?);
-            let Some(session) = steps::wait_for_backup(self, interface, producer, check)? else {
+            let mut check = || Ok(capture.check_domain().map(drop)?);
+            let Some(session) = steps::wait_for_backup(self, interface, producer, &mut check)?
+            else {
                 return Ok(());
             };
             let mut output = EpochOutput::new(producer, session, self.options.timeout_ms);
@@ -168,7 +169,8 @@ impl Protection<'_> {
         let config_size = u32::try_from(self.config.len()).expect("bounded by its buffer");
         let description =
             capture.describe(&self.name, self.options.interval.shortest_ms(), config_size)?;
-        steps::send_description(self, &description, self.config, output)
+        let config = self.config;
+        steps::send_description(self, &description, config, output)
     }
 
     /// The backup is gone: the guest goes on, its output too.

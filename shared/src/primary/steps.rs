@@ -69,10 +69,10 @@ pub(super) trait Copied {
 
 /// Waits for a session; none when the operator stops. `check` is asked about once a second.
 pub(super) fn wait_for_backup(
-    attendant: &mut impl Attendant,
+    attendant: &mut dyn Attendant,
     interface: &str,
     producer: &mut Producer,
-    mut check: impl FnMut() -> Result<(), ProtectError>,
+    check: &mut dyn FnMut() -> Result<(), ProtectError>,
 ) -> Result<Option<u64>, ProtectError> {
     let started_us = clock::monotonic_us();
     let mut is_noticed = false;
@@ -112,7 +112,7 @@ fn say_what_is_missing(interface: &str, unauthentic_count: u64) {
 
 /// Sends the session's opening: the description, and the xl configuration, which may be empty.
 pub(super) fn send_description(
-    attendant: &mut impl Attendant,
+    attendant: &mut dyn Attendant,
     description: &DomainDescription,
     config: &[u8],
     output: &mut EpochOutput<'_>,
@@ -127,7 +127,7 @@ pub(super) fn send_description(
 
 /// Waits until the backup has a place for the guest's pages.
 pub(super) fn wait_for_twin(
-    attendant: &mut impl Attendant,
+    attendant: &mut dyn Attendant,
     output: &mut EpochOutput<'_>,
 ) -> Result<Option<SessionEnd>, ProtectError> {
     loop {
@@ -148,8 +148,8 @@ pub(super) fn wait_for_twin(
 
 /// Sends every page of the running guest, and waits until the backup has taken them.
 pub(super) fn full_copy(
-    attendant: &mut impl Attendant,
-    copied: &mut impl Copied,
+    attendant: &mut dyn Attendant,
+    copied: &mut dyn Copied,
     output: &mut EpochOutput<'_>,
 ) -> Result<Option<SessionEnd>, ProtectError> {
     copied.start_full_copy()?;
@@ -189,7 +189,7 @@ pub(super) fn full_copy(
 /// Waits until the backup has taken everything: the first checkpoint must not wait for room in
 /// the ring with the guest paused.
 fn wait_for_empty_ring(
-    attendant: &mut impl Attendant,
+    attendant: &mut dyn Attendant,
     output: &mut EpochOutput<'_>,
 ) -> Result<Option<SessionEnd>, ProtectError> {
     while output.free_entry_count()? < RING_ENTRY_COUNT_PRIMARY {

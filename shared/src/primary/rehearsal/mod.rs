@@ -130,11 +130,11 @@ fn session(
     }
     let interface = options.link.interface;
     let deadline_us = clock::monotonic_us() + REHEARSAL_ANSWER_MS * 1000;
-    let check = || match clock::monotonic_us() {
+    let mut check = || match clock::monotonic_us() {
         now_us if now_us < deadline_us => Ok(()),
         _ => Err(ProtectError::NoBackup { interface: FixedText::new(interface) }),
     };
-    let Some(session) = steps::wait_for_backup(rehearsal, interface, producer, check)? else {
+    let Some(session) = steps::wait_for_backup(rehearsal, interface, producer, &mut check)? else {
         return Ok(false);
     };
     let mut output = EpochOutput::new(producer, session, options.timeout_ms);

@@ -50,8 +50,7 @@ struct Part<const DECIMALS: u32>(u64, u64);
 impl<const DECIMALS: u32> fmt::Display for Part<DECIMALS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = 10_u64.pow(DECIMALS);
-        let parts = u128::from(self.0) * u128::from(unit) / u128::from(self.1.max(1));
-        let parts = u64::try_from(parts).unwrap_or(u64::MAX);
+        let parts = self.0.saturating_mul(unit) / self.1.max(1);
         write!(f, "{}.{:0width$}", parts / unit, parts % unit, width = DECIMALS as usize)
     }
 }
