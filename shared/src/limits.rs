@@ -90,6 +90,22 @@ pub const REFAULT_COST_PAGE_COUNT: u64 = 8;
 /// writes by now.
 pub const LOG_KEPT_EPOCH_COUNT_MAX: u32 = 64;
 
+/// Smallest memory of a rehearsed guest, in bytes.
+pub const REHEARSAL_MEMORY_SIZE_MIN: u64 = 1024 * 1024;
+
+/// Longest rehearsal, in seconds.
+pub const REHEARSAL_SECONDS_MAX: u32 = 86_400;
+
+/// Epochs of a rehearsal after which it is measured.
+pub const REHEARSAL_WARM_UP_EPOCH_COUNT: u64 = 40;
+
+/// Milliseconds in which a backup must answer a rehearsal.
+pub const REHEARSAL_ANSWER_MS: u64 = 10_000;
+
+/// Milliseconds in which a backup must have verified the last epoch of a rehearsal: all of the
+/// replica's memory is read for that.
+pub const REHEARSAL_VERIFY_MS: u64 = 60_000;
+
 /// Shortest `--pause-target-us`, in microseconds.
 pub const PAUSE_TARGET_US_MIN: u32 = 50;
 
@@ -202,7 +218,7 @@ pub const FULL_COPY_REST_COUNT_MAX: u64 = 1024;
 /// memory around it, which it does seldom and not for long.
 pub const CHECKPOINT_PAUSE_COUNT_MAX: u32 = 8;
 
-/// Bytes of an encoded domain description: its name and six numbers of at most 10 bytes.
+/// Bytes of an encoded domain description: its name, six numbers of at most 10 bytes, and a flag.
 pub const DESCRIPTION_SIZE_MAX: usize = DOMAIN_NAME_SIZE_MAX + 64;
 
 /// A session's first epoch that can be revived, and whose end the guest's output waits for.

@@ -14,7 +14,9 @@ use crate::platform::linux::priority::take_precedence;
 use crate::platform::linux::privileges::{DropError, drop_privileges};
 use crate::platform::linux::process::Parent;
 use crate::platform::linux::program::ExitStatus;
+use crate::platform::linux::usage::Usage;
 use crate::platform::linux::{clock, random};
+use crate::ring::ProcessFigures;
 use crate::wire::{ETHERTYPE_DEFAULT, EthernetAddress, SecretKey};
 
 /// What both link halves are started with.
@@ -109,6 +111,16 @@ impl LinkHalf<'_> {
     }
 }
 
+/// What this process has used so far.
+#[must_use]
+pub fn own_figures() -> ProcessFigures {
+    let usage = Usage::own();
+    ProcessFigures {
+        processor_us: usage.user_us + usage.system_us,
+        fault_count: usage.minor_faults + usage.major_faults,
+    }
+}
+
 struct LinuxHost<'a> {
     interface: &'a str,
     parent: Parent,
@@ -125,6 +137,10 @@ impl Host for LinuxHost<'_> {
 
     fn is_other_half_alive(&mut self) -> bool {
         self.parent.is_alive()
+    }
+
+    fn usage(&mut self) -> ProcessFigures {
+        own_figures()
     }
 
     fn report(&mut self, event: LinkEvent) {

@@ -16,6 +16,8 @@ pub enum StandByError {
     Start(StartError),
     /// The toolstack is missing.
     Toolstack(CommandError),
+    /// Xen, xenstored or its event channels cannot be used.
+    NoXen(StartError),
     /// The ring was misused by the other half.
     Ring(RingError),
     /// The receive half ended by itself.
@@ -33,7 +35,13 @@ impl fmt::Display for StandByError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start(error) => error.fmt(f),
-            Self::Toolstack(error) => write!(f, "xl, which builds the twin: {error}"),
+            Self::Toolstack(error) => write!(
+                f,
+                "xl, which builds the twin: {error} (--rehearse-only takes rehearsals without Xen)"
+            ),
+            Self::NoXen(error) => {
+                write!(f, "{error} (--rehearse-only takes rehearsals without Xen)")
+            }
             Self::Ring(error) => error.fmt(f),
             Self::ReceiveEnded(end) => {
                 write!(f, "the receiving half {end}: the twin is gone; start stand-by again")

@@ -25,7 +25,8 @@ const GOODBYE_TIMEOUT_MS: u64 = 3000;
 #[derive(Debug)]
 pub(super) struct StandingBy<'a> {
     pub commit: Commit<'a>,
-    pub events: EventChannels,
+    /// None where only rehearsals are taken.
+    pub events: Option<EventChannels>,
     pub receive: Child,
     pub status: StatusFile,
     pub status_due_us: u64,
@@ -60,12 +61,26 @@ impl StandingBy<'_> {
         match *event {
             CommitEvent::Opened => {
                 self.state = State::Receiving;
-                crate::log!("a primary has called: building the twin");
+                crate::log!("a primary has called");
             }
             CommitEvent::TwinCreated { domid } => {
                 self.state = State::Receiving;
                 let name = self.commit.domain_name();
                 crate::log!("{name}: the twin is domain {domid}, receiving the first full copy");
+            }
+            CommitEvent::ReplicaCreated { page_count } => {
+                self.state = State::Receiving;
+                crate::log!("a rehearsal: a replica of {page_count} pages, which is never revived");
+            }
+            CommitEvent::RehearsalLost => {
+                self.state = State::Waiting;
+                crate::log!(
+                    "the primary of a rehearsal is lost: nothing is revived, the replica is gone; \
+                     standing by"
+                );
+            }
+            CommitEvent::Complete(EPOCH_REVIVABLE_FIRST) if self.commit.is_rehearsal() => {
+                self.state = State::StandBy;
             }
             CommitEvent::Complete(EPOCH_REVIVABLE_FIRST) => {
                 self.state = State::StandBy;
@@ -110,8 +125,9 @@ impl StandingBy<'_> {
         self.state = State::Reviving;
         self.status_due_us = 0;
         self.write_status_when_due();
+        let events = self.events.as_mut().expect("a twin has a host");
         let mut observe = |event| crate::log!("{name}: {event}");
-        let outcome = self.commit.revive(&mut self.events, clock::monotonic_us, &mut observe);
+        let outcome = self.commit.revive(events, clock::monotonic_us, &mut observe);
         self.commit.ring().control().set_stop(GoodbyeReason::Failed);
         self.end_receive();
         match outcome {

@@ -2,7 +2,7 @@
 
 use super::error::StandByError;
 use super::standing_by::StandingBy;
-use crate::commit::{Commit, CommitOptions};
+use crate::commit::{Commit, CommitOptions, TwinHost};
 use crate::idle::Idle;
 use crate::limits::{RING_ENTRY_COUNT_MAX, XENSTORE_ANSWER_MS_MAX_BACKUP, XL_CONFIG_SIZE_MAX};
 use crate::link::receive::Receive;
@@ -26,7 +26,7 @@ use crate::ring::{Consumer, Ring};
 use crate::start::{StartError, open_link};
 use crate::status::{Role, State};
 use crate::wire::SecretKey;
-use crate::xen::Xen;
+use crate::xen::{Xen, XenOpenError};
 
 /// Stands by until a guest lives here, or until SIGINT, SIGTERM or SIGHUP.
 ///
@@ -37,16 +37,21 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
     vector::choose();
     let key = read_key_file(options.key_file)?;
     let socket = open_link(&options.link)?;
+    let is_host = !options.rehearses_only;
     // Missing parts of the host are told now, and not when the twin is needed.
-    Program::find("xl")?;
+    if is_host {
+        Program::find("xl")?;
+    }
     if let Some(path) = options.twin_config {
         let mut config = [0; XL_CONFIG_SIZE_MAX];
         read_small(path, &mut config)
             .map_err(|error| StartError::Config { option: "--twin-config", error })?;
     }
-    let xen = Xen::open()?;
-    let store = open_xenstore(XENSTORE_ANSWER_MS_MAX_BACKUP)?;
-    let events = EventChannels::open()?;
+    let no_xen = |error: XenOpenError| StandByError::NoXen(error.into());
+    let xen = is_host.then(Xen::open).transpose().map_err(no_xen)?;
+    let open_store = || open_xenstore(XENSTORE_ANSWER_MS_MAX_BACKUP);
+    let store = is_host.then(open_store).transpose().map_err(no_xen)?;
+    let events = is_host.then(EventChannels::open).transpose().map_err(no_xen)?;
     let status = StatusFile::create(options.state_directory, "twin", Role::Backup)?;
     signals::install();
     if let Some(core) = options.commit_core {
@@ -58,9 +63,11 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
         state_directory: options.state_directory,
         twin_config: options.twin_config,
     };
-    crate::log!("{}: standing by", options.link.interface);
+    let twins = xen.as_ref().zip(store).map(|(xen, store)| TwinHost { xen, store });
+    let for_what = if is_host { "" } else { " for rehearsals only" };
+    crate::log!("{}: standing by{for_what}", options.link.interface);
     StandingBy {
-        commit: Commit::new(&xen, store, ring, commit_options),
+        commit: Commit::new(twins, ring, commit_options),
         events,
         receive,
         status,

@@ -31,6 +31,9 @@ use crate::ring::EntryKind;
 pub struct CheckpointReport {
     /// The epoch it ended.
     pub epoch: u64,
+    /// When the pause began, the last one if it was repeated, in nanoseconds of the surroundings'
+    /// clock.
+    pub pause_start_ns: u64,
     /// Nanoseconds from before the guest was paused to after it ran again; the longest, when the
     /// pause was repeated.
     pub pause_ns: u64,
@@ -113,6 +116,7 @@ impl Capture<'_> {
         report: &mut CheckpointReport,
     ) -> Result<usize, CaptureError> {
         let start_ns = surroundings.now_ns();
+        report.pause_start_ns = start_ns;
         let pause = Pause::begin(self.xen, self.domid)?;
         let is_quiet = self.observe_xenstore() == Some(Traffic::Quiet);
         if !ignores_open_requests && !is_quiet {

@@ -1,12 +1,14 @@
 //! The full copy: every page of the running guest, then what it wrote meanwhile.
 //!
-//! Pages still to be sent are bits of the capture's bitmap; each call sends a bounded number, so
+//! Pages still to be sent are bits of the guest's bitmap; each call sends a bounded number, so
 //! that the program around stays responsive. A page may be sent several times, the last one
 //! counts. The pages belong to the session's first epoch, which the first checkpoint ends.
+//! [`FullCopy`] does this for any guest whose writes are logged; what a domain of Xen's needs
+//! besides follows it.
 
 use super::error::CaptureError;
 use super::log_policy::LogPolicy;
-use super::logged_guest::Progress;
+use super::logged_guest::{LoggedGuest, Progress, Reading};
 use super::logging;
 use super::output::EpochOutput;
 use super::predrain::PreDrain;
@@ -28,6 +30,69 @@ pub struct FullCopyProgress {
     pub is_complete: bool,
 }
 
+/// The rounds of one full copy.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FullCopy {
+    round: u32,
+    progress: Progress,
+}
+
+impl FullCopy {
+    /// The first round: the caller has set the bit of every page, and the guest's writes are logged.
+    #[must_use]
+    pub fn first_round() -> Self {
+        Self { round: 1, progress: Progress::default() }
+    }
+
+    /// A further round of every page: the caller has set their bits again.
+    fn start_over(&mut self) {
+        *self = Self { round: self.round + 1, progress: Progress::default() };
+    }
+
+    /// Sends up to `page_count` pages of this round, fewer when the ring is full, and publishes them.
+    /// At the end of a round comes [`FullCopy::next_round`].
+    ///
+    /// # Errors
+    /// [`CaptureError::LinkLost`], [`CaptureError::Ring`], errors of the guest's host.
+    pub fn copy(
+        &mut self,
+        guest: &mut impl LoggedGuest,
+        output: &mut EpochOutput<'_>,
+        page_count: u64,
+        surroundings: &mut impl Surroundings,
+    ) -> Result<FullCopyProgress, CaptureError> {
+        let budget = page_count.min(output.free_entry_count()?);
+        let sent_page_count = self.progress.push(guest, budget, output, surroundings)?;
+        output.publish();
+        Ok(FullCopyProgress {
+            round: self.round,
+            remaining_page_count: scan::count(self.progress.rest(guest.bitmap())),
+            sent_page_count,
+            is_complete: false,
+        })
+    }
+
+    /// Marks what was written since the round began. True when little enough was sent in the last
+    /// rounds that the rest can wait for the first checkpoint.
+    ///
+    /// # Errors
+    /// Errors of the guest's host.
+    pub fn next_round(&mut self, guest: &mut impl LoggedGuest) -> Result<bool, CaptureError> {
+        let logged_count = guest.logged_page_count()?;
+        let is_complete =
+            logged_count <= FULL_COPY_REST_COUNT_MAX || self.round >= FULL_COPY_ROUND_COUNT_MAX;
+        self.progress = Progress::default();
+        if is_complete {
+            // The log keeps what it named here, and names it again to the first checkpoint.
+            guest.bitmap_mut().fill(0);
+        } else {
+            guest.read_log(Reading::Clean)?;
+            self.round += 1;
+        }
+        Ok(is_complete)
+    }
+}
+
 impl Capture<'_> {
     /// Begins a full copy: logs the guest's writes from now on, and marks every page to be sent.
     ///
@@ -42,7 +107,7 @@ impl Capture<'_> {
         self.is_logging = true;
         self.shared_pages.forget();
         self.gate_epoch = 0;
-        self.full_copy_round = 1;
+        self.full_copy = FullCopy::first_round();
         self.pre_drain = PreDrain::new(early_entry_count_max(self.page_count));
         self.log_policy = LogPolicy::default();
         self.mark_every_page();
@@ -50,7 +115,6 @@ impl Capture<'_> {
     }
 
     fn mark_every_page(&mut self) {
-        self.full_copy_progress = Progress::default();
         let present = self.memory.presence_words();
         for (word, present) in self.bitmap.words_mut().iter_mut().zip(present) {
             *word = *present;
@@ -69,47 +133,27 @@ impl Capture<'_> {
     ) -> Result<FullCopyProgress, CaptureError> {
         assert!(self.is_logging, "a full copy was started");
         self.check_domain()?;
-        let budget = page_count.min(output.free_entry_count()?);
-        let mut progress = self.full_copy_progress;
-        let sent_page_count = progress.push(&mut self.log().0, budget, output, surroundings)?;
-        self.full_copy_progress = progress;
-        output.publish();
-        let remaining_page_count = scan::count(progress.rest(self.bitmap.words()));
-        let mut progress = FullCopyProgress {
-            round: self.full_copy_round,
-            remaining_page_count,
-            sent_page_count,
-            is_complete: false,
-        };
-        if remaining_page_count == 0 {
+        let mut full_copy = self.full_copy;
+        let mut progress = full_copy.copy(&mut self.log().0, output, page_count, surroundings)?;
+        self.full_copy = full_copy;
+        if progress.remaining_page_count == 0 {
             progress.is_complete = self.next_round()?;
         }
         Ok(progress)
     }
 
-    /// Marks what was written since the round began. True when little enough was sent in the last
-    /// rounds that the rest can wait for the first checkpoint.
     fn next_round(&mut self) -> Result<bool, CaptureError> {
         if self.check_domain()?.page_count != self.page_count {
             // The guest's memory was changed by a balloon: a page may have been copied from a frame
             // that it had given back.
             self.renew_memory()?;
-            self.full_copy_round += 1;
+            self.full_copy.start_over();
             self.mark_every_page();
             return Ok(false);
         }
-        let gfn_count = self.memory.gfn_count();
-        let dirty = self.xen.log_dirty_peek(self.domid, &mut self.bitmap, gfn_count)?;
-        let is_complete = u64::from(dirty.dirty_count) <= FULL_COPY_REST_COUNT_MAX
-            || self.full_copy_round >= FULL_COPY_ROUND_COUNT_MAX;
-        self.full_copy_progress = Progress::default();
-        if is_complete {
-            // Xen keeps what it told here, and tells it again to the first checkpoint.
-            self.bitmap.words_mut().fill(0);
-        } else {
-            self.xen.log_dirty_clean(self.domid, &mut self.bitmap, gfn_count)?;
-            self.full_copy_round += 1;
-        }
+        let mut full_copy = self.full_copy;
+        let is_complete = full_copy.next_round(&mut self.log().0)?;
+        self.full_copy = full_copy;
         Ok(is_complete)
     }
 }

@@ -54,7 +54,7 @@ pub use checkpoint::CheckpointReport;
 #[cfg(target_os = "linux")]
 pub use error::{CaptureError, ShutdownReason};
 #[cfg(target_os = "linux")]
-pub use full_copy::FullCopyProgress;
+pub use full_copy::{FullCopy, FullCopyProgress};
 #[cfg(target_os = "linux")]
 pub use output::EpochOutput;
 #[cfg(target_os = "linux")]

@@ -104,6 +104,22 @@ impl<'r> EpochOutput<'r> {
         Ok(())
     }
 
+    /// Pushes the digest that a rehearsed guest's memory has at the epoch's end.
+    ///
+    /// # Errors
+    /// As for [`EpochOutput::push_page`].
+    pub fn push_digest(
+        &mut self,
+        digest: u64,
+        is_last: bool,
+        surroundings: &mut impl Surroundings,
+    ) -> Result<(), CaptureError> {
+        self.wait_for_space(surroundings)?;
+        let kind = if is_last { EntryKind::DigestOfAll } else { EntryKind::Digest };
+        self.push(kind, digest, 0);
+        Ok(())
+    }
+
     /// Ends the epoch and goes on to the next; nothing is shown to the consumer yet.
     ///
     /// # Errors

@@ -12,10 +12,10 @@ use super::discovery::Structures;
 use super::discovery::evidence::PortTable;
 use super::domain_log::DomainLog;
 use super::error::{CaptureError, ShutdownReason};
+use super::full_copy::FullCopy;
 use super::inquiry::{ContextBuffer, GrantFrames, HvmParams, ask_grant_frames, ask_hvm_params};
 use super::locate::{Target, UpcallVectors, find_thread, learn_watch_token, locate};
 use super::log_policy::LogPolicy;
-use super::logged_guest::Progress;
 use super::logging;
 use super::memory::pages_of;
 use super::pacing::Pacing;
@@ -52,8 +52,7 @@ pub struct Capture<'x> {
     pub(super) is_logging: bool,
     /// The memory was mapped anew after the last pause, which copied what was mapped before.
     pub(super) was_memory_renewed: bool,
-    pub(super) full_copy_round: u32,
-    pub(super) full_copy_progress: Progress,
+    pub(super) full_copy: FullCopy,
     pub(super) pre_drain: PreDrain,
     pub(super) pacing: Pacing,
     pub(super) log_policy: LogPolicy,
@@ -118,8 +117,7 @@ impl<'x> Capture<'x> {
             memory,
             is_logging: false,
             was_memory_renewed: false,
-            full_copy_round: 0,
-            full_copy_progress: Progress::default(),
+            full_copy: FullCopy::default(),
             pre_drain: PreDrain::new(0),
             pacing: Pacing::new(pause_target_us),
             log_policy: LogPolicy::default(),
@@ -192,6 +190,7 @@ impl<'x> Capture<'x> {
             grant_version: self.xen.gnttab_get_version(self.domid)?.max(1),
             interval_ms,
             config_size,
+            is_rehearsal: false,
         })
     }
 

@@ -31,6 +31,8 @@ pub struct DomainDescription {
     pub interval_ms: u32,
     /// Bytes of the xl configuration that follows.
     pub config_size: u32,
+    /// A rehearsal: the guest is no domain, and no twin is built for it.
+    pub is_rehearsal: bool,
 }
 
 /// The state beside memory at the end of one epoch: with the pages, all that revival needs.

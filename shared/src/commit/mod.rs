@@ -6,6 +6,9 @@
 //! (`staging`), except for what must not reach a waiting twin (`aside`). When the primary is lost,
 //! what is complete is applied, and `revive` takes over.
 //!
+//! In a rehearsal a `replica` takes the twin's place, and is held against the guest's digest after
+//! every epoch; it is never revived.
+//!
 //! This room parses nothing that came over the network before the link has authenticated it, and
 //! holds every number of it against the limits.
 
@@ -13,6 +16,8 @@ pub mod aside;
 mod intake;
 #[cfg(target_os = "linux")]
 mod mark;
+#[cfg(target_os = "linux")]
+mod replica;
 #[cfg(target_os = "linux")]
 mod session;
 pub mod staging;
@@ -22,6 +27,8 @@ mod twin;
 
 pub use intake::IntakeFault;
 #[cfg(target_os = "linux")]
-pub use session::{Commit, CommitEvent, CommitFault, CommitOptions};
+pub use replica::{Mismatch, Replica};
+#[cfg(target_os = "linux")]
+pub use session::{Commit, CommitEvent, CommitFault, CommitOptions, TwinHost};
 #[cfg(target_os = "linux")]
 pub use twin::{Twin, TwinFault};

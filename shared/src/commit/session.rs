@@ -4,13 +4,18 @@ use core::fmt;
 
 use super::intake::{Intake, IntakeFault};
 use super::mark;
-use super::staging::{Staging, StagingFault, StagingProgress};
+use super::replica::{Mismatch, Replica};
+use super::staging::{EpochDigest, Staging, StagingFault, StagingProgress};
 use super::twin::{Twin, TwinConfig, TwinFault};
 use crate::limits::{EPOCH_REVIVABLE_FIRST, RING_ENTRY_COUNT_SLACK, epoch_entry_count_max};
+use crate::link_half::own_figures;
 use crate::platform::linux::evtchn::EventChannels;
 use crate::platform::linux::memory::MemoryError;
+use crate::rehearsal::places;
 use crate::revive::{Clock, Revival, ReviveError, ReviveEvent, ReviveReport, Store};
-use crate::ring::{Consumer, GoodbyeReason, Phase, RefusalText, RingError};
+use crate::ring::{
+    Consumer, GoodbyeReason, Phase, ProcessFigures, RefusalText, RehearsalFigures, RingError,
+};
 use crate::text::FixedText;
 use crate::xen::{Domid, Xen};
 
@@ -39,6 +44,12 @@ pub enum CommitFault {
     },
     /// An epoch cannot be used.
     Staging(StagingFault),
+    /// A domain came where only rehearsals are taken.
+    RehearsalsOnly,
+    /// There is no memory for the replica.
+    Replica(MemoryError),
+    /// The replica is not what the guest was.
+    Mismatch(Mismatch),
 }
 
 impl fmt::Display for CommitFault {
@@ -51,6 +62,17 @@ impl fmt::Display for CommitFault {
                 write!(f, "the guest is too large: {pages} pages of memory")
             }
             Self::Staging(fault) => fault.fmt(f),
+            Self::RehearsalsOnly => f.write_str(
+                "the backup stands by for rehearsals only: start it without --rehearse-only there",
+            ),
+            Self::Replica(error) => write!(f, "the backup has too little memory: {error}"),
+            Self::Mismatch(Mismatch { epoch, is_memory: false }) => {
+                write!(f, "MISMATCH: the replica is not the guest as it was at epoch {epoch}")
+            }
+            Self::Mismatch(Mismatch { epoch, is_memory: true }) => write!(
+                f,
+                "MISMATCH: the replica's memory at epoch {epoch} is not what was written to it"
+            ),
         }
     }
 }
@@ -71,6 +93,13 @@ pub enum CommitEvent {
         /// Its number.
         domid: Domid,
     },
+    /// A rehearsal has its replica.
+    ReplicaCreated {
+        /// Pages of it.
+        page_count: u64,
+    },
+    /// The primary of a rehearsal went silent; the replica is gone.
+    RehearsalLost,
     /// This epoch is complete, and was acknowledged.
     Complete(u64),
     /// The domain was refused, and the primary told so; the twin, if any, is gone.
@@ -109,34 +138,49 @@ enum Stage {
     Given,
 }
 
+/// What builds and revives twins.
+#[derive(Debug)]
+pub struct TwinHost<'a> {
+    /// The hypervisor.
+    pub xen: &'a Xen,
+    /// A connection to xenstored.
+    pub store: Store,
+}
+
+/// What an epoch's pages are written to.
+#[derive(Debug)]
+enum Image<'a> {
+    Twin(Twin<'a>),
+    Replica(Replica),
+}
+
 /// The backup's half that holds the twin.
 #[derive(Debug)]
 pub struct Commit<'a> {
-    xen: &'a Xen,
-    store: Store,
+    /// None where only rehearsals are taken.
+    twins: Option<TwinHost<'a>>,
     ring: Consumer,
     options: CommitOptions<'a>,
     stage: Stage,
     session: u64,
     intake: Intake,
     staging: Option<Staging>,
-    twin: Option<Twin<'a>>,
+    image: Option<Image<'a>>,
 }
 
 impl<'a> Commit<'a> {
     /// Stands by at this ring.
     #[must_use]
-    pub fn new(xen: &'a Xen, store: Store, ring: Consumer, options: CommitOptions<'a>) -> Self {
+    pub fn new(twins: Option<TwinHost<'a>>, ring: Consumer, options: CommitOptions<'a>) -> Self {
         Self {
-            xen,
-            store,
+            twins,
             ring,
             options,
             stage: Stage::StandBy,
             session: 0,
             intake: Intake::new(),
             staging: None,
-            twin: None,
+            image: None,
         }
     }
 
@@ -175,7 +219,16 @@ impl<'a> Commit<'a> {
     /// The twin's number, while there is one.
     #[must_use]
     pub fn twin_domid(&self) -> Option<Domid> {
-        self.twin.as_ref().map(|twin| twin.domid)
+        match &self.image {
+            Some(Image::Twin(twin)) => Some(twin.domid),
+            Some(Image::Replica(_)) | None => None,
+        }
+    }
+
+    /// Whether the session is a rehearsal, which is never revived.
+    #[must_use]
+    pub fn is_rehearsal(&self) -> bool {
+        self.intake.description().is_some_and(|description| description.is_rehearsal)
     }
 
     /// The newest complete epoch of the session, once there is one that can be revived.
@@ -201,17 +254,18 @@ impl<'a> Commit<'a> {
         observe: &mut dyn FnMut(ReviveEvent),
     ) -> Result<ReviveReport, ReviveError> {
         assert!(self.stage == Stage::Lost, "only a lost primary's guest is revived");
-        let twin = self.twin.as_ref().expect("a complete epoch has a twin");
+        let Some(Image::Twin(twin)) = &self.image else { panic!("a complete epoch has a twin") };
+        let host = self.twins.as_mut().expect("a twin has a host");
         let staging = self.staging.as_ref().expect("a complete epoch was staged");
         assert!(staging.is_applied(), "every page of the epoch is in the twin's memory");
         let epoch = staging.complete().expect("only a complete epoch is revived");
         // From here on nobody may take it for a twin to be cleared away. A xenstored that refuses
         // will refuse the revival, too, and say so there.
-        let _ = mark::remove(&mut self.store, twin.domid);
+        let _ = mark::remove(&mut host.store, twin.domid);
         let revival = Revival {
-            xen: self.xen,
+            xen: host.xen,
             events,
-            store: &mut self.store,
+            store: &mut host.store,
             domid: twin.domid,
             places: twin.places,
             memory: &twin.memory,
@@ -221,7 +275,7 @@ impl<'a> Commit<'a> {
         };
         let outcome = revival.run(observe);
         self.stage = Stage::Given;
-        self.twin = None;
+        self.image = None;
         self.staging = None;
         outcome
     }
@@ -255,17 +309,22 @@ impl<'a> Commit<'a> {
         }
         self.ring.control().set_phase(Phase::CreatingTwin);
         match self.build() {
-            Ok(domid) => {
+            Ok(event) => {
                 self.ring.control().set_phase(Phase::Receiving);
                 self.stage = Stage::Receiving;
-                Ok(CommitEvent::TwinCreated { domid })
+                Ok(event)
             }
             Err(fault) => Ok(self.refuse(fault)),
         }
     }
 
-    fn build(&mut self) -> Result<Domid, CommitFault> {
+    fn build(&mut self) -> Result<CommitEvent, CommitFault> {
+        if self.is_rehearsal() { self.build_replica() } else { self.build_twin() }
+    }
+
+    fn build_twin(&mut self) -> Result<CommitEvent, CommitFault> {
         let description = self.intake.description().expect("a whole opening has a description");
+        let host = self.twins.as_mut().ok_or(CommitFault::RehearsalsOnly)?;
         let config = match self.options.twin_config {
             Some(path) => TwinConfig::File(path),
             None if self.intake.config().is_empty() => {
@@ -278,20 +337,44 @@ impl<'a> Commit<'a> {
             return Err(CommitFault::RingLimit { pages });
         }
         self.ring.populate(pages).map_err(CommitFault::Ring)?;
-        let twin = Twin::create(self.xen, &mut self.store, description, config)
+        let twin = Twin::create(host.xen, &mut host.store, description, config)
             .map_err(CommitFault::Twin)?;
+        self.ring.control().set_populated_count(pages);
         let entry_count = epoch_entry_count_max(pages).min(self.ring.entry_count_max());
         self.ring.raise_capacity(entry_count.max(self.ring.capacity()));
         let (domid, gfn_count) = (twin.domid, twin.memory.gfn_count());
         self.staging = Some(Staging::new(twin.places, gfn_count, self.intake.entry_count()));
-        self.twin = Some(twin);
-        Ok(domid)
+        self.image = Some(Image::Twin(twin));
+        Ok(CommitEvent::TwinCreated { domid })
+    }
+
+    /// Everything that a rehearsal may touch is taken at once: what it measures is not what memory
+    /// costs at first.
+    fn build_replica(&mut self) -> Result<CommitEvent, CommitFault> {
+        let description = self.intake.description().expect("a whole opening has a description");
+        let (pages, gfn_count) = (description.page_count, description.gfn_count);
+        let entry_count = epoch_entry_count_max(pages);
+        if pages != gfn_count || pages + RING_ENTRY_COUNT_SLACK > self.ring.entry_count_max() {
+            return Err(CommitFault::RingLimit { pages });
+        }
+        let entry_count = entry_count.min(self.ring.entry_count_max()).max(self.ring.capacity());
+        let replica = Replica::create(gfn_count).map_err(CommitFault::Replica)?;
+        self.ring.populate(entry_count).map_err(CommitFault::Ring)?;
+        self.ring.control().set_populated_count(entry_count);
+        self.ring.raise_capacity(entry_count);
+        let opening = self.intake.entry_count();
+        self.staging = Some(Staging::new(places(gfn_count), gfn_count, opening).of_rehearsal());
+        self.image = Some(Image::Replica(replica));
+        Ok(CommitEvent::ReplicaCreated { page_count: pages })
     }
 
     fn receive(&mut self) -> Result<CommitEvent, RingError> {
         let event = match self.stage_entries() {
             Ok(StagingProgress::Idle) => CommitEvent::Idle,
-            Ok(StagingProgress::Moved) => CommitEvent::Working,
+            Ok(StagingProgress::Moved) => match self.verify() {
+                Ok(()) => CommitEvent::Working,
+                Err(mismatch) => self.refuse(CommitFault::Mismatch(mismatch)),
+            },
             Ok(StagingProgress::Complete(epoch)) => {
                 let control = self.ring.control();
                 control.set_complete_epoch(epoch);
@@ -308,14 +391,38 @@ impl<'a> Commit<'a> {
 
     fn stage_entries(&mut self) -> Result<StagingProgress, StagingFault> {
         let staging = self.staging.as_mut().expect("entries are staged in a session");
-        let twin = self.twin.as_mut().expect("a session that receives has a twin");
-        staging.turn(&mut self.ring, twin)
+        match self.image.as_mut().expect("a session that receives has a place for pages") {
+            Image::Twin(twin) => staging.turn(&mut self.ring, twin),
+            Image::Replica(replica) => staging.turn(&mut self.ring, replica),
+        }
+    }
+
+    /// Holds a replica against the guest's digest once an epoch is applied: after its acknowledgement,
+    /// which must not wait for it. A twin passes.
+    fn verify(&mut self) -> Result<(), Mismatch> {
+        let Some(Image::Replica(replica)) = &mut self.image else { return Ok(()) };
+        let Some(staging) = self.staging.as_ref().filter(|it| it.is_applied()) else {
+            return Ok(());
+        };
+        let newer = |digest: &EpochDigest| digest.epoch > replica.verified_epoch();
+        if let Some(digest) = staging.complete_digest().filter(newer) {
+            replica.verify(&digest)?;
+            self.ring.control().set_rehearsal_figures(&RehearsalFigures {
+                receive: ProcessFigures::default(),
+                commit: own_figures(),
+                verified_epoch: digest.epoch,
+            });
+        }
+        Ok(())
     }
 
     /// The link is down: whatever is complete is brought to the twin, the rest is thrown away.
     fn end(&mut self) -> Result<CommitEvent, RingError> {
         if let Some(reason) = self.ring.control().goodbye() {
             return Ok(self.stand_by().unwrap_or(CommitEvent::Goodbye(reason)));
+        }
+        if self.is_rehearsal() {
+            return Ok(self.stand_by().unwrap_or(CommitEvent::RehearsalLost));
         }
         if self.stage == Stage::Receiving {
             loop {
@@ -354,9 +461,10 @@ impl<'a> Commit<'a> {
 
     fn destroy_twin(&mut self) -> Option<CommitEvent> {
         self.staging = None;
-        let twin = self.twin.take()?;
+        let Some(Image::Twin(twin)) = self.image.take() else { return None };
+        let host = self.twins.as_mut().expect("a twin has a host");
         let domid = twin.domid;
-        twin.destroy(&mut self.store)
+        twin.destroy(&mut host.store)
             .err()
             .map(|fault| CommitEvent::TwinLeftBehind { domid, fault })
     }

@@ -18,6 +18,7 @@ pub use super::staging_fault::StagingFault;
 use crate::codec::page::{Delta, PageUpdate, decompress};
 use crate::codec::{CheckpointState, decode};
 use crate::limits::{CHECKPOINT_STATE_SIZE_MAX, HVM_CONTEXT_SIZE_MAX, PAGE_SIZE};
+use crate::rehearsal::Digest;
 use crate::revive::check::{TwinPlaces, check_state};
 use crate::ring::{Consumer, Encoding, Entry, EntryKind};
 use crate::xen::hvm_context::HvmContext;
@@ -117,6 +118,17 @@ impl CompleteEpoch {
     }
 }
 
+/// What the guest of a rehearsal says of its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochDigest {
+    /// At the end of this epoch
+    pub epoch: u64,
+    /// it has this digest.
+    pub digest: Digest,
+    /// There is no later epoch: all of the memory is to be looked at.
+    pub is_last: bool,
+}
+
 /// The staging area of one session.
 #[derive(Debug)]
 pub struct Staging {
@@ -137,6 +149,10 @@ pub struct Staging {
     state: Parts<CHECKPOINT_STATE_SIZE_MAX>,
     context: Parts<HVM_CONTEXT_SIZE_MAX>,
     complete: Option<CompleteEpoch>,
+    is_rehearsal: bool,
+    /// The digests of the epoch on its way, and of the newest complete one.
+    digest: Option<EpochDigest>,
+    complete_digest: Option<EpochDigest>,
 }
 
 impl Staging {
@@ -157,7 +173,22 @@ impl Staging {
             state: Parts::EMPTY,
             context: Parts::EMPTY,
             complete: None,
+            is_rehearsal: false,
+            digest: None,
+            complete_digest: None,
         }
+    }
+
+    /// The same for a rehearsal, each of whose epochs carries a digest.
+    #[must_use]
+    pub fn of_rehearsal(self) -> Self {
+        Self { is_rehearsal: true, ..self }
+    }
+
+    /// The digest that came with the newest complete epoch.
+    #[must_use]
+    pub const fn complete_digest(&self) -> Option<EpochDigest> {
+        self.complete_digest
     }
 
     /// The newest complete epoch; its pages are in the twin's memory once
@@ -259,6 +290,13 @@ impl Staging {
                 let part = self.context.next(entry.address, usize::from(entry.length));
                 ring.copy_out(self.next, 0, part.ok_or(StagingFault::Part { epoch: self.epoch })?);
             }
+            EntryKind::Digest | EntryKind::DigestOfAll if self.is_rehearsal => {
+                let (epoch, digest) = (self.epoch, Digest::of_value(entry.address));
+                let is_last = entry.kind == EntryKind::DigestOfAll;
+                if self.digest.replace(EpochDigest { epoch, digest, is_last }).is_some() {
+                    return Err(StagingFault::Digest { epoch });
+                }
+            }
             EntryKind::EpochEnd => return self.end_epoch(entry.address),
             kind => return Err(StagingFault::Kind(kind)),
         }
@@ -278,7 +316,11 @@ impl Staging {
         if !complete.has_every_vcpu() {
             return Err(StagingFault::Context { epoch });
         }
+        if self.is_rehearsal && self.digest.is_none() {
+            return Err(StagingFault::Digest { epoch });
+        }
         self.complete = Some(complete);
+        self.complete_digest = self.digest.take();
         self.start_epoch(epoch + 1);
         Ok(StagingProgress::Complete(epoch))
     }

@@ -43,6 +43,11 @@ pub enum StagingFault {
         /// The epoch.
         epoch: u64,
     },
+    /// An epoch of a rehearsal came without its digest, or with two.
+    Digest {
+        /// The epoch.
+        epoch: u64,
+    },
     /// The state cannot be revived in this twin.
     State(StateFault),
     /// A page lies where the twin can have no memory.
@@ -75,6 +80,7 @@ impl fmt::Display for StagingFault {
             Self::Context { epoch } => {
                 write!(f, "the HVM context of epoch {epoch} does not hold every online vCPU")
             }
+            Self::Digest { epoch } => write!(f, "epoch {epoch} came without one digest"),
             Self::Decode { epoch } => write!(
                 f,
                 "the state of epoch {epoch} is malformed: run the same Pollux version on both hosts"

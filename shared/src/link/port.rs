@@ -5,6 +5,7 @@ use core::fmt;
 use super::LinkEvent;
 use crate::limits::FRAME_SIZE_MAX;
 use crate::platform::linux::packet_socket::{PacketSocket, PacketSocketError};
+use crate::ring::ProcessFigures;
 use crate::wire::ETHERNET_HEADER_SIZE;
 
 /// Frames in a batch.
@@ -150,6 +151,11 @@ pub trait Host {
 
     /// Whether the process at the other side of the ring lives.
     fn is_other_half_alive(&mut self) -> bool;
+
+    /// What this process has used so far; a host that does not count says nothing.
+    fn usage(&mut self) -> ProcessFigures {
+        ProcessFigures::default()
+    }
 
     /// Tells the operator.
     fn report(&mut self, event: LinkEvent);

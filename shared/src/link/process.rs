@@ -5,7 +5,7 @@ use core::fmt;
 use super::LinkEvent;
 use super::port::{FrameBatch, FramePort, Host};
 use crate::idle::Idle;
-use crate::ring::{LinkCounters, RingError};
+use crate::ring::{LinkCounters, ProcessFigures, RingError};
 
 /// Batches that are received in one turn at most, so that sending is not forgotten.
 const RECEIVE_BATCHES_MAX: usize = 8;
@@ -64,6 +64,12 @@ pub trait LinkProcess {
 
     /// The next event to report.
     fn poll_event(&mut self) -> Option<LinkEvent>;
+
+    /// Notes what the process has used so far.
+    fn note_usage(&mut self, usage: ProcessFigures);
+
+    /// Does what makes later turns shorter, a bounded amount.
+    fn prepare(&mut self, _ring: &mut Self::Ring) {}
 
     /// Shows the counters in the control words.
     fn show_counters(&mut self, ring: &Self::Ring);
@@ -216,6 +222,8 @@ impl<L: LinkProcess> Turns<L> {
         while let Some(event) = self.link.poll_event() {
             host.report(event);
         }
+        self.link.note_usage(host.usage());
+        self.link.prepare(ring);
         self.link.show_counters(ring);
         if !host.is_other_half_alive() {
             self.link.fail(now_us, Ending::OtherHalfGone, ring);

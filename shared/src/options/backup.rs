@@ -27,6 +27,8 @@ pub struct StandByOptions<'a> {
     pub key_file: &'a str,
     /// Path of an xl configuration for the twin, in place of the primary's.
     pub twin_config: Option<&'a str>,
+    /// Xen is not needed, and no domain is taken.
+    pub rehearses_only: bool,
     /// Silence after which the primary counts as lost, in milliseconds.
     pub timeout_ms: u32,
     /// Core for receive, then polled without pause.
@@ -60,6 +62,7 @@ fn parse_stand_by<'a>(
     let mut link = Value::new("--link");
     let mut key_file = Value::new("--key-file");
     let mut twin_config = Value::new("--twin-config");
+    let mut rehearse_only = Value::flag("--rehearse-only");
     let mut timeout = Value::new("--timeout-ms");
     let mut receive_core = Value::new("--receive-core");
     let mut commit_core = Value::new("--commit-core");
@@ -70,6 +73,7 @@ fn parse_stand_by<'a>(
             &mut link,
             &mut key_file,
             &mut twin_config,
+            &mut rehearse_only,
             &mut timeout,
             &mut receive_core,
             &mut commit_core,
@@ -83,6 +87,7 @@ fn parse_stand_by<'a>(
         link: link.link()?,
         key_file: key_file.required()?,
         twin_config: twin_config.text(),
+        rehearses_only: rehearse_only.is_given(),
         timeout_ms: timeout.timeout_ms()?,
         receive_core: receive_core.core()?,
         commit_core: commit_core.core()?,
@@ -118,6 +123,10 @@ mod tests {
         let Ok(BackupRequest::StandBy(options)) = parse(line) else { panic!() };
         assert_eq!((options.link.interface, options.commit_core), ("eth1", Some(3)));
         assert_eq!((options.twin_config, options.timeout_ms), (None, 500));
+        assert!(!options.rehearses_only);
+        let line = "stand-by --rehearse-only --link eth1=52:54:00:12:34:56 --key-file k";
+        let Ok(BackupRequest::StandBy(options)) = parse(line) else { panic!() };
+        assert!(options.rehearses_only);
     }
 
     #[test]
@@ -128,6 +137,7 @@ mod tests {
                 "stand-by --link eth1",
                 "--link eth1: give IFACE=PEER_MAC, as in eth1=52:54:00:12:34:56",
             ),
+            ("stand-by --rehearse-only=yes", "--rehearse-only takes no value: see --help"),
             ("protect", "there is no command protect: see --help"),
         ] {
             assert_eq!(parse(arguments).unwrap_err().to_string(), line);

@@ -22,6 +22,8 @@ pub enum UsageError {
     OptionRepeated(&'static str),
     /// An option stands without its value.
     ValueMissing(&'static str),
+    /// An option that stands alone was given a value.
+    ValueUnwanted(&'static str),
     /// An option that the command needs was not given.
     OptionMissing(&'static str),
     /// A value is not what the option takes.
@@ -60,6 +62,7 @@ impl fmt::Display for UsageError {
                 write!(formatter, "{option} is given twice: give it once")
             }
             Self::ValueMissing(option) => write!(formatter, "{option} needs a value: see --help"),
+            Self::ValueUnwanted(option) => write!(formatter, "{option} takes no value: see --help"),
             Self::OptionMissing(option) => write!(formatter, "{option} is missing: see --help"),
             Self::ValueWrong { option, value, expected } => {
                 write!(formatter, "{option} {value}: give {expected}")

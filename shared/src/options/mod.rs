@@ -6,11 +6,13 @@
 mod backup;
 mod error;
 mod primary;
+mod rehearse;
 mod values;
 
 pub use backup::{BackupRequest, StandByOptions, parse_backup};
 pub use error::UsageError;
 pub use primary::{PrimaryRequest, ProtectOptions, parse_primary};
+pub use rehearse::RehearseOptions;
 pub use values::{GateKind, Interval, Link};
 
 /// Where the programs keep their status records when `--state-dir` does not say otherwise.
@@ -33,6 +35,10 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
                            [--interval-ms 25|auto] [--pause-target-us 500] [--timeout-ms 500]
                            [--gate plug|none] [--delta-cache 64M] [--capture-core N] [--ship-core N]
                            [--state-dir /run/pollux]
+    primary-helper rehearse --link IFACE=PEER_MAC --key-file FILE [--memory 1G] [--dirty-pages 1000]
+                           [--hot-percent 90] [--change-bytes 256] [--trace FILE] [--seconds 10]
+                           [--interval-ms 25|auto] [--pause-target-us 500] [--timeout-ms 500]
+                           [--capture-core N] [--ship-core N]
     primary-helper status  [--domain NAME] [--state-dir /run/pollux]
 
     --domain        the running guest, by name or domid
@@ -47,7 +53,15 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
                     sent; 1/512 of it more for its table; K, M or G; 0 for none
     --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)
 
-`doctor` and `rehearse` are not part of this version.
+rehearse sends an invented guest to `backup-helper stand-by`, and prints what it measured; no Xen needed:
+    --memory        its memory, 1M to 12G; the backup needs it four times
+    --dirty-pages   pages that it writes in an interval (with auto: in 25 ms), evenly spread
+    --hot-percent   share of them that is the same in every interval; the others are anywhere
+    --change-bytes  bytes that change in each, 1 to 4096
+    --trace         replay the recorded writes of a guest instead, of the trace's own size and speed
+    --seconds       how long to measure; the default for a trace is once through it
+
+`doctor` is not part of this version.
 Exit status: 0 ended as asked, 1 failed, 2 usage.
 ";
 
@@ -56,13 +70,14 @@ pub const BACKUP_HELP: &str = "\
 backup-helper: keeps the twin of a protected Xen guest, and brings it to life when its host is lost
 
     backup-helper stand-by --link IFACE=PEER_MAC --key-file FILE [--twin-config XL.CFG]
-                           [--timeout-ms 500] [--receive-core N] [--commit-core N]
+                           [--rehearse-only] [--timeout-ms 500] [--receive-core N] [--commit-core N]
                            [--state-dir /run/pollux]
     backup-helper status   [--state-dir /run/pollux]
 
     --link          interface of the replication network, and the primary's MAC address there
     --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
     --twin-config   xl configuration for the twin, in place of the one that the primary sends
+    --rehearse-only  take rehearsals and no domains; needs no Xen
     --timeout-ms    silence after which the primary counts as lost, 50 to 60000
     --receive-core  core that receives, polled without pause (also --commit-core: applying)
 

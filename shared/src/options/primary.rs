@@ -1,9 +1,9 @@
 //! The command line of `primary-helper`.
 
 use super::error::UsageError;
+use super::rehearse::{RehearseOptions, parse_rehearse};
 use super::values::{GateKind, Interval, Link, Value, take_options};
 use super::{STATE_DIRECTORY_DEFAULT, StatusOptions};
-use crate::limits::{DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX};
 use crate::text::FixedText;
 
 /// What the operator asks of `primary-helper`.
@@ -15,6 +15,8 @@ pub enum PrimaryRequest<'a> {
     Version,
     /// Protect a domain.
     Protect(ProtectOptions<'a>),
+    /// Rehearse without a domain.
+    Rehearse(RehearseOptions<'a>),
     /// Print how protection goes.
     Status(StatusOptions<'a>),
 }
@@ -39,7 +41,7 @@ pub struct ProtectOptions<'a> {
     /// How output is held back.
     pub gate: GateKind,
     /// Bytes of shadow pages for deltas; 0 for none.
-    pub delta_cache_size: u64,
+    pub delta_cache_size: usize,
     /// Core for capture, then polled without pause.
     pub capture_core: Option<u16>,
     /// Core for ship, then polled without pause.
@@ -61,7 +63,8 @@ pub fn parse_primary<'a>(
         Some("--version" | "-V") => Ok(PrimaryRequest::Version),
         Some("protect") => parse_protect(arguments),
         Some("status") => parse_status(arguments),
-        Some("rehearse") => Err(UsageError::CommandUnavailable("rehearse")),
+        Some("rehearse") => parse_rehearse(arguments)
+            .map(|options| options.map_or(PrimaryRequest::Help, PrimaryRequest::Rehearse)),
         Some("doctor") => Err(UsageError::CommandUnavailable("doctor")),
         Some(other) => Err(UsageError::CommandUnknown(FixedText::new(other))),
     }
@@ -111,11 +114,7 @@ fn parse_protect<'a>(
         pause_target_us: pause_target.pause_target_us()?,
         timeout_ms: timeout.timeout_ms()?,
         gate: gate.gate()?,
-        delta_cache_size: delta_cache.size(
-            DELTA_CACHE_SIZE_MAX,
-            DELTA_CACHE_SIZE_DEFAULT,
-            "a size of at most 16G, as in 64M, or 0 for none",
-        )?,
+        delta_cache_size: delta_cache.delta_cache_size()?,
         capture_core: capture_core.core()?,
         ship_core: ship_core.core()?,
         state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
@@ -165,7 +164,7 @@ mod tests {
         for (arguments, line) in [
             ("", "a command is missing: see --help"),
             ("guard", "there is no command guard: see --help"),
-            ("rehearse", "rehearse is not part of this version: see --help"),
+            ("doctor", "doctor is not part of this version: see --help"),
             ("protect --domain web", "--config is missing: see --help"),
             ("protect --domain", "--domain needs a value: see --help"),
             ("protect --speed 3", "there is no option --speed here: see --help"),

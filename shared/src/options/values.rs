@@ -1,11 +1,14 @@
 //! Values of options, and the walk over a command's options.
 
+use core::ops::RangeInclusive;
+
 use getargs::{Opt, Options};
 
 use super::error::UsageError;
 use crate::limits::{
-    CORE_COUNT_MAX, INTERFACE_NAME_SIZE_MAX, INTERVAL_MS_MAX, INTERVAL_MS_MIN, PAUSE_TARGET_US_MAX,
-    PAUSE_TARGET_US_MIN, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
+    CORE_COUNT_MAX, DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX, INTERFACE_NAME_SIZE_MAX,
+    INTERVAL_MS_MAX, INTERVAL_MS_MIN, PAUSE_TARGET_US_MAX, PAUSE_TARGET_US_MIN, TIMEOUT_MS_MAX,
+    TIMEOUT_MS_MIN,
 };
 use crate::text::FixedText;
 
@@ -53,11 +56,22 @@ pub enum GateKind {
 pub(super) struct Value<'a> {
     name: &'static str,
     value: Option<&'a str>,
+    is_flag: bool,
 }
 
 impl<'a> Value<'a> {
     pub const fn new(name: &'static str) -> Self {
-        Self { name, value: None }
+        Self { name, value: None, is_flag: false }
+    }
+
+    /// An option that stands alone.
+    pub const fn flag(name: &'static str) -> Self {
+        Self { name, value: None, is_flag: true }
+    }
+
+    /// Whether the option was given.
+    pub const fn is_given(&self) -> bool {
+        self.value.is_some()
     }
 
     /// The value as text, if the option was given.
@@ -100,6 +114,13 @@ impl<'a> Value<'a> {
         self.number(PAUSE_TARGET_US_MIN, PAUSE_TARGET_US_MAX, 500, expected)
     }
 
+    /// Bytes for the versions of pages that were sent last.
+    pub fn delta_cache_size(&self) -> Result<usize, UsageError> {
+        let expected = "a size of at most 16G, as in 64M, or 0 for none";
+        let size = self.size(0..=DELTA_CACHE_SIZE_MAX, DELTA_CACHE_SIZE_DEFAULT, expected)?;
+        Ok(usize::try_from(size).expect("addresses have 64 bits"))
+    }
+
     /// A core's number, if the option was given.
     pub fn core(&self) -> Result<Option<u16>, UsageError> {
         let Some(value) = self.value else { return Ok(None) };
@@ -113,13 +134,13 @@ impl<'a> Value<'a> {
     /// option was not given.
     pub fn size(
         &self,
-        maximum: u64,
+        bounds: RangeInclusive<u64>,
         default: u64,
         expected: &'static str,
     ) -> Result<u64, UsageError> {
         let Some(value) = self.value else { return Ok(default) };
         match parse_size(value) {
-            Some(size) if size <= maximum => Ok(size),
+            Some(size) if bounds.contains(&size) => Ok(size),
             _ => Err(UsageError::wrong(self.name, value, expected)),
         }
     }
@@ -148,16 +169,13 @@ impl<'a> Value<'a> {
 }
 
 fn parse_size(text: &str) -> Option<u64> {
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'K' => (&text[..text.len() - 1], 10),
-        b'M' => (&text[..text.len() - 1], 20),
-        b'G' => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    // `parse` would take a sign.
-    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
-    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
-    number.checked_mul(1 << shift)
+    let units = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)];
+    let with_unit = |&(unit, size): &(&str, u64)| Some((text.strip_suffix(unit)?, size));
+    let (digits, unit) = units.iter().find_map(with_unit).unwrap_or((text, 1));
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
 fn parse_link(text: &str) -> Option<Link<'_>> {
@@ -203,7 +221,13 @@ pub(super) fn take_options<'a>(
         let Opt::Long(name) = option else { return Err(unknown(option)) };
         let slot = values.iter_mut().find(|slot| slot.name.trim_start_matches('-') == name);
         let Some(slot) = slot else { return Err(unknown(option)) };
-        let value = options.value().map_err(|_| UsageError::ValueMissing(slot.name))?;
+        let value = match slot.is_flag {
+            true if options.value_opt().is_some() => {
+                return Err(UsageError::ValueUnwanted(slot.name));
+            }
+            true => "",
+            false => options.value().map_err(|_| UsageError::ValueMissing(slot.name))?,
+        };
         if slot.value.replace(value).is_some() {
             return Err(UsageError::OptionRepeated(slot.name));
         }

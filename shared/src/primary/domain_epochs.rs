@@ -3,6 +3,7 @@
 use super::epochs::{Acknowledged, Checkpointed};
 use super::error::ProtectError;
 use super::protection::{EpochFigures, Protection, SessionEnd};
+use super::steps::Attendant as _;
 use crate::capture::predrain::{Due, Step};
 use crate::capture::{Capture, CaptureError, CheckpointReport, EpochOutput, Surroundings};
 use crate::limits::EPOCH_REVIVABLE_FIRST;
@@ -71,7 +72,11 @@ impl Checkpointed for DomainEpochs<'_, '_, '_> {
         }
     }
 
-    fn release(&mut self, acknowledged: &Acknowledged) -> Result<(), ProtectError> {
+    fn release(
+        &mut self,
+        _: &EpochOutput<'_>,
+        acknowledged: &Acknowledged,
+    ) -> Result<(), ProtectError> {
         let epoch = acknowledged.report.epoch;
         self.protection.program.release(epoch)?;
         if !self.is_protected && epoch >= EPOCH_REVIVABLE_FIRST {

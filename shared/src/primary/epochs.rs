@@ -31,7 +31,11 @@ pub(super) trait Checkpointed {
     ) -> Result<CheckpointReport, ProtectError>;
 
     /// The backup has `acknowledged.epoch`: its output may leave.
-    fn release(&mut self, acknowledged: &Acknowledged) -> Result<(), ProtectError>;
+    fn release(
+        &mut self,
+        output: &EpochOutput<'_>,
+        acknowledged: &Acknowledged,
+    ) -> Result<(), ProtectError>;
 
     /// Waits for about `rest_us`; an end when somebody wants one.
     fn interruption(&mut self, rest_us: u64) -> Result<Option<SessionEnd>, ProtectError>;
@@ -52,34 +56,33 @@ pub(super) trait Checkpointed {
 pub(super) struct Acknowledged {
     /// Its checkpoint.
     pub report: CheckpointReport,
-    /// When its checkpoint was begun, when the guest ran again, and when the acknowledgement was
-    /// seen, in microseconds.
-    pub started_us: u64,
-    pub ended_us: u64,
+    /// When the acknowledgement was seen, in microseconds.
     pub at_us: u64,
+    /// Its checkpoint began later than one interval after it was due.
+    pub is_stretched: bool,
 }
 
 /// The epochs of one session.
-pub(super) struct Epochs<'t, T> {
-    target: &'t mut T,
+pub(super) struct Epochs<'t> {
+    target: &'t mut dyn Checkpointed,
     timeout_ms: u32,
     schedule: Schedule,
     started_us: u64,
-    ended_us: u64,
+    is_stretched: bool,
     ended_epoch: u64,
     released_epoch: u64,
     acknowledged_at_us: u64,
     last: CheckpointReport,
 }
 
-impl<'t, T: Checkpointed> Epochs<'t, T> {
-    pub fn new(target: &'t mut T, interval: Interval, timeout_ms: u32) -> Self {
+impl<'t> Epochs<'t> {
+    pub fn new(target: &'t mut dyn Checkpointed, interval: Interval, timeout_ms: u32) -> Self {
         Self {
             target,
             timeout_ms,
             schedule: Schedule::new(interval, clock::monotonic_us()),
             started_us: 0,
-            ended_us: 0,
+            is_stretched: false,
             ended_epoch: 0,
             released_epoch: 0,
             acknowledged_at_us: 0,
@@ -94,9 +97,10 @@ impl<'t, T: Checkpointed> Epochs<'t, T> {
                 return Ok(end);
             }
             self.started_us = clock::monotonic_us();
+            let late_us = self.started_us.saturating_sub(self.schedule.due_us());
+            self.is_stretched = late_us > self.schedule.interval_us();
             self.schedule.started(self.started_us);
             self.last = self.target.checkpoint(output)?;
-            self.ended_us = clock::monotonic_us();
             self.ended_epoch = self.last.epoch;
         }
     }
@@ -160,9 +164,9 @@ impl<'t, T: Checkpointed> Epochs<'t, T> {
             return Ok(());
         }
         let at_us = clock::monotonic_us();
-        let Self { last: report, started_us, ended_us, .. } = *self;
-        self.target.release(&Acknowledged { report, started_us, ended_us, at_us })?;
-        self.schedule.acknowledged(report.pause_ns / 1000, at_us - started_us);
+        let Self { last: report, is_stretched, .. } = *self;
+        self.target.release(output, &Acknowledged { report, at_us, is_stretched })?;
+        self.schedule.acknowledged(report.pause_ns / 1000, at_us - self.started_us);
         self.released_epoch = epoch;
         self.acknowledged_at_us = at_us;
         Ok(())

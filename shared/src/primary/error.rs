@@ -3,8 +3,10 @@
 use core::fmt;
 
 use crate::capture::CaptureError;
+use crate::platform::linux::file::FileError;
 use crate::platform::linux::output_gate::GateError;
 use crate::platform::linux::process::ProcessEnd;
+use crate::rehearsal::TraceError;
 use crate::ring::{RefusalText, RingError};
 use crate::start::StartError;
 use crate::text::FixedText;
@@ -32,6 +34,24 @@ pub enum ProtectError {
     Ring(RingError),
     /// The ship half ended by itself.
     ShipEnded(ProcessEnd),
+    /// The trace cannot be mapped.
+    TraceFile(FileError),
+    /// The trace cannot be replayed.
+    Trace(TraceError),
+    /// The rehearsed guest's process ended by itself.
+    GuestEnded(ProcessEnd),
+    /// No backup has answered a rehearsal.
+    NoBackup {
+        /// The link's interface.
+        interface: FixedText<16>,
+    },
+    /// The backup went away during a rehearsal.
+    BackupLost,
+    /// The backup acknowledges, but does not tell that it has verified what it has.
+    NotVerified {
+        /// The epoch that was verified last.
+        epoch: u64,
+    },
     /// The backup will not protect this domain.
     Refused(RefusalText),
 }
@@ -56,6 +76,21 @@ impl fmt::Display for ProtectError {
                      stays held; start protection again, or destroy the guest here if it lives there"
                 )
             }
+            Self::TraceFile(error) => write!(f, "--trace: {error}"),
+            Self::Trace(error) => write!(f, "--trace: {error}"),
+            Self::GuestEnded(end) => write!(f, "the rehearsed guest {end}: start it again"),
+            Self::NoBackup { interface } => write!(
+                f,
+                "{interface}: no backup answers: start `backup-helper stand-by --rehearse-only` \
+                 there, and check the peer's MAC, the key and the cable"
+            ),
+            Self::BackupLost => f.write_str(
+                "the backup was lost during the rehearsal: see what it says there, and --timeout-ms",
+            ),
+            Self::NotVerified { epoch } => write!(
+                f,
+                "the backup has verified epoch {epoch} and none since: see what it says there"
+            ),
             Self::Refused(text) => write!(f, "the backup refuses the domain: {text}"),
         }
     }

@@ -9,9 +9,12 @@ mod domain_epochs;
 mod epochs;
 mod error;
 mod protection;
+mod rehearsal;
 pub mod schedule;
 mod startup;
+mod steps;
 mod surroundings;
 
 pub use error::ProtectError;
+pub use rehearsal::rehearse;
 pub use startup::protect;

@@ -5,27 +5,19 @@ use heapless::String;
 use super::domain_epochs::DomainEpochs;
 use super::epochs::Epochs;
 use super::error::ProtectError;
-use super::surroundings::{Interruption, Program};
-use crate::capture::{Capture, CaptureError, EpochOutput, ShutdownReason, Store};
-use crate::codec;
-use crate::limits::{
-    DESCRIPTION_SIZE_MAX, DOMAIN_NAME_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY, TIMEOUT_MS_MAX,
-};
+use super::steps::{self, Attendant, Copied, GOODBYE_MS_MAX};
+use super::surroundings::Program;
+use crate::capture::{Capture, CaptureError, EpochOutput, FullCopyProgress, ShutdownReason, Store};
+use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::options::ProtectOptions;
 use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::{clock, process};
-use crate::ring::{Control, EntryKind, GoodbyeReason, Phase, Producer};
+use crate::ring::{Control, GoodbyeReason, Producer};
 use crate::status::{Histogram, PauseSummary, Role, State, StatusRecord};
 use crate::text::FixedText;
 
 /// Microseconds between two status records.
 const STATUS_PERIOD_US: u64 = 1_000_000;
-/// Microseconds without a backup after which the log says that it is missing.
-const WAITING_NOTICE_US: u64 = 3_000_000;
-/// Milliseconds that ship may take for its goodbye: it gives up by itself after the longer of both
-/// hosts' timeouts.
-const GOODBYE_MS_MAX: u64 = TIMEOUT_MS_MAX as u64 + 1000;
-
 /// How a session ended, when protection may go on with the next one.
 #[derive(Debug)]
 pub(super) enum SessionEnd {
@@ -105,7 +97,12 @@ impl Protection<'_> {
         producer: &mut Producer,
     ) -> Result<(), ProtectError> {
         loop {
-            let Some(session) = self.wait_for_backup(capture, producer)? else { return Ok(()) };
+            let interface = self.options.link.interface;
+            let mut check = || Ok(capture.check_domain().map(drop)?);
+            let Some(session) = steps::wait_for_backup(self, interface, producer, &mut check)?
+            else {
+                return Ok(());
+            };
             let mut output = EpochOutput::new(producer, session, self.options.timeout_ms);
             let end = match self.session(capture, &mut output) {
                 Err(ProtectError::Capture(error)) => self.session_end(error, producer.control())?,
@@ -115,7 +112,7 @@ impl Protection<'_> {
                 SessionEnd::Stop => return Ok(()),
                 SessionEnd::LinkLost => self.leave_lost_session(capture, producer.control())?,
                 SessionEnd::GivenUp => {
-                    self.say_goodbye(producer.control(), session)?;
+                    steps::say_goodbye(&mut self.program, producer.control(), session)?;
                     self.leave_lost_session(capture, producer.control())?;
                 }
             }
@@ -140,51 +137,6 @@ impl Protection<'_> {
         }
     }
 
-    /// Waits for a session; none when the operator stops. The domain is watched meanwhile.
-    fn wait_for_backup(
-        &mut self,
-        capture: &Capture<'_>,
-        producer: &mut Producer,
-    ) -> Result<Option<u64>, ProtectError> {
-        let started_us = clock::monotonic_us();
-        let mut is_noticed = false;
-        loop {
-            if let Some(session) = producer.control().join_session() {
-                producer.begin()?;
-                return Ok(Some(session));
-            }
-            match self.program.look(PATIENT_REST_US) {
-                Some(Interruption::Stop) => return Ok(None),
-                Some(Interruption::ShipEnded(end)) => return Err(ProtectError::ShipEnded(end)),
-                None => {}
-            }
-            if self.is_status_due() {
-                capture.check_domain()?;
-                let link = producer.control().counters();
-                self.write_status(producer.control(), &EpochFigures::default());
-                if !is_noticed && clock::monotonic_us() - started_us > WAITING_NOTICE_US {
-                    is_noticed = true;
-                    self.say_what_is_missing(link.frames_unauthentic);
-                }
-            }
-        }
-    }
-
-    fn say_what_is_missing(&self, unauthentic_count: u64) {
-        let interface = self.options.link.interface;
-        if unauthentic_count > 0 {
-            crate::log!(
-                "{interface}: the peer's frames are not sealed with our key: put the same key \
-                 file on both hosts; the guest runs unprotected"
-            );
-        } else {
-            crate::log!(
-                "{interface}: the peer does not answer: check that backup-helper stands by there, \
-                 the peer's MAC, the key and the cable; the guest runs unprotected"
-            );
-        }
-    }
-
     /// One session: the description, the full copy, then epochs until something ends it.
     fn session(
         &mut self,
@@ -194,14 +146,14 @@ impl Protection<'_> {
         self.state = State::FullCopy;
         crate::log!("{}: a backup stands by, it builds the twin", self.name);
         self.send_description(capture, output)?;
-        if let Some(end) = self.wait_for_twin(output)? {
+        if let Some(end) = steps::wait_for_twin(self, output)? {
             return Ok(end);
         }
         // A backup that builds a twin has no guest of ours running.
         if core::mem::take(&mut self.has_left_gate) {
             self.program.open_left_gate(self.domid)?;
         }
-        if let Some(end) = self.full_copy(capture, output)? {
+        if let Some(end) = steps::full_copy(self, capture, output)? {
             return Ok(end);
         }
         let (interval, timeout_ms) = (self.options.interval, self.options.timeout_ms);
@@ -217,104 +169,8 @@ impl Protection<'_> {
         let config_size = u32::try_from(self.config.len()).expect("bounded by its buffer");
         let description =
             capture.describe(&self.name, self.options.interval.shortest_ms(), config_size)?;
-        let mut bytes = [0; DESCRIPTION_SIZE_MAX];
-        let size =
-            codec::encode(&description, &mut bytes).map_err(|_| CaptureError::StateTooLong)?;
-        output.push_parts(EntryKind::Description, &bytes[..size], &mut self.program)?;
-        output.push_parts(EntryKind::Config, self.config, &mut self.program)?;
-        output.publish();
-        Ok(())
-    }
-
-    fn wait_for_twin(
-        &mut self,
-        output: &mut EpochOutput<'_>,
-    ) -> Result<Option<SessionEnd>, ProtectError> {
-        loop {
-            output.free_entry_count()?;
-            match output.control().peer_phase() {
-                Phase::Receiving | Phase::Protected => return Ok(None),
-                Phase::Refused => {
-                    return Err(ProtectError::Refused(output.control().peer_refusal()));
-                }
-                Phase::Idle | Phase::CreatingTwin => {}
-            }
-            if let Some(end) = self.interruption(PATIENT_REST_US)? {
-                return Ok(Some(end));
-            }
-            self.tick(output, &EpochFigures::default())?;
-        }
-    }
-
-    fn full_copy(
-        &mut self,
-        capture: &mut Capture<'_>,
-        output: &mut EpochOutput<'_>,
-    ) -> Result<Option<SessionEnd>, ProtectError> {
-        capture.start_full_copy()?;
-        let (mut sent_count, mut round) = (0, 1);
-        loop {
-            let progress = capture.copy_more(output, COPY_BATCH, &mut self.program)?;
-            sent_count += progress.sent_page_count;
-            if progress.is_complete {
-                break;
-            }
-            if output.control().peer_phase() == Phase::Refused {
-                return Err(ProtectError::Refused(output.control().peer_refusal()));
-            }
-            if progress.sent_page_count == 0 || progress.round != round {
-                round = progress.round;
-                if let Some(end) = self.interruption(PATIENT_REST_US)? {
-                    return Ok(Some(end));
-                }
-            }
-            if self.is_status_due() {
-                let total = sent_count + progress.remaining_page_count;
-                crate::log!(
-                    "{}: first full copy, round {round}: {sent_count} of {total} pages ({} %)",
-                    self.name,
-                    sent_count * 100 / total.max(1)
-                );
-                self.write_status(output.control(), &EpochFigures::default());
-            }
-        }
-        if let Some(end) = self.wait_for_empty_ring(output)? {
-            return Ok(Some(end));
-        }
-        crate::log!("{}: first full copy sent, {sent_count} pages", self.name);
-        Ok(None)
-    }
-
-    /// Waits until the backup has taken everything: the first checkpoint must not wait for room in
-    /// the ring with the guest paused.
-    fn wait_for_empty_ring(
-        &mut self,
-        output: &mut EpochOutput<'_>,
-    ) -> Result<Option<SessionEnd>, ProtectError> {
-        while output.free_entry_count()? < RING_ENTRY_COUNT_PRIMARY {
-            if let Some(end) = self.interruption(PATIENT_REST_US)? {
-                return Ok(Some(end));
-            }
-            self.tick(output, &EpochFigures::default())?;
-        }
-        Ok(None)
-    }
-
-    /// Leaves a backup that is heard, and waits until it has answered or has had time to notice by
-    /// itself: output that passes before could be followed by a takeover.
-    fn say_goodbye(&mut self, control: Control<'_>, session: u64) -> Result<(), ProtectError> {
-        control.leave_session();
-        let deadline_us = clock::monotonic_us() + GOODBYE_MS_MAX * 1000;
-        while control.link_session() == session || control.is_leaving() {
-            // The operator's signal has its turn when the backup knows.
-            if let Some(Interruption::ShipEnded(end)) = self.program.look(PATIENT_REST_US) {
-                return Err(ProtectError::ShipEnded(end));
-            }
-            if clock::monotonic_us() > deadline_us {
-                self.program.kill_ship();
-            }
-        }
-        Ok(())
+        let config = self.config;
+        steps::send_description(self, &description, config, output)
     }
 
     /// The backup is gone: the guest goes on, its output too.
@@ -346,39 +202,6 @@ impl Protection<'_> {
         Ok(())
     }
 
-    /// Waits for about `rest_us`; an end when the operator wants one.
-    pub fn interruption(&mut self, rest_us: u64) -> Result<Option<SessionEnd>, ProtectError> {
-        match self.program.look(rest_us) {
-            None => Ok(None),
-            Some(Interruption::Stop) => Ok(Some(SessionEnd::Stop)),
-            Some(Interruption::ShipEnded(end)) => Err(ProtectError::ShipEnded(end)),
-        }
-    }
-
-    /// Looks, when it is time to, whether the gate still holds all of the guest's interfaces, and
-    /// writes the status record.
-    pub fn tick(
-        &mut self,
-        output: &EpochOutput<'_>,
-        figures: &EpochFigures,
-    ) -> Result<(), ProtectError> {
-        if self.is_status_due() {
-            self.program.verify_gate()?;
-            self.write_status(output.control(), figures);
-        }
-        Ok(())
-    }
-
-    /// True about once a second.
-    fn is_status_due(&mut self) -> bool {
-        let now_us = clock::monotonic_us();
-        let is_due = now_us >= self.status_due_us;
-        if is_due {
-            self.status_due_us = now_us + STATUS_PERIOD_US;
-        }
-        is_due
-    }
-
     fn write_status(&mut self, control: Control<'_>, figures: &EpochFigures) {
         let gate = self.program.gate_counters();
         let link = control.counters();
@@ -399,6 +222,50 @@ impl Protection<'_> {
     }
 }
 
+impl Attendant for Protection<'_> {
+    fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_report_due(&mut self) -> bool {
+        let now_us = clock::monotonic_us();
+        let is_due = now_us >= self.status_due_us;
+        if is_due {
+            self.status_due_us = now_us + STATUS_PERIOD_US;
+        }
+        is_due
+    }
+
+    /// Looks whether the gate still holds all of the guest's interfaces, and writes the status
+    /// record.
+    fn report(&mut self, control: Control<'_>, figures: &EpochFigures) -> Result<(), ProtectError> {
+        if !matches!(self.state, State::Connecting | State::Unprotected) {
+            self.program.verify_gate()?;
+        }
+        self.write_status(control, figures);
+        Ok(())
+    }
+}
+
+impl Copied for Capture<'_> {
+    fn start_full_copy(&mut self) -> Result<(), CaptureError> {
+        Capture::start_full_copy(self)
+    }
+
+    fn copy_more(
+        &mut self,
+        output: &mut EpochOutput<'_>,
+        page_count: u64,
+        program: &mut Program,
+    ) -> Result<FullCopyProgress, CaptureError> {
+        Capture::copy_more(self, output, page_count, program)
+    }
+}
+
 /// What the epochs of this session tell of themselves.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct EpochFigures {
@@ -408,11 +275,6 @@ pub(super) struct EpochFigures {
     pub interval_us: u64,
     pub dirty_page_count: u64,
 }
-
-/// Microseconds between two looks while no epoch is waited for.
-const PATIENT_REST_US: u64 = 1_000;
-/// Pages of the full copy between two looks at everything else.
-const COPY_BATCH: u64 = 512;
 
 fn goodbye_reason(result: &Result<(), ProtectError>) -> GoodbyeReason {
     match result {

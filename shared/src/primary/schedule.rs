@@ -54,6 +54,12 @@ impl Schedule {
         self.due_us
     }
 
+    /// The time between two checkpoints as it is now, in microseconds.
+    #[must_use]
+    pub const fn interval_us(&self) -> u64 {
+        self.interval_us
+    }
+
     /// Notes that a checkpoint starts now and sets the next one's due time.
     pub fn started(&mut self, now_us: u64) {
         if self.started_count == 0 {

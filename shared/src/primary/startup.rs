@@ -16,12 +16,11 @@ use crate::limits::{
 };
 use crate::link::ship::Ship;
 use crate::link_half::{LinkHalf, link_options};
-use crate::options::{GateKind, ProtectOptions};
+use crate::options::{GateKind, Link, ProtectOptions};
 use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::file::read_small;
 use crate::platform::linux::key_file::read_key_file;
 use crate::platform::linux::lock::lock_memory;
-use crate::platform::linux::memory::MemoryError;
 use crate::platform::linux::output_gate::OutputGate;
 use crate::platform::linux::packet_socket::PacketSocket;
 use crate::platform::linux::priority::take_precedence;
@@ -67,7 +66,13 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     }
     release_previous(&mut store, &status, domid)?;
     take_precedence();
-    let (ship, producer, watched) = start_ship(options, socket, key)?;
+    let ship = ShipOptions {
+        link: options.link,
+        timeout_ms: options.timeout_ms,
+        delta_cache_size: options.delta_cache_size,
+        core: options.ship_core,
+    };
+    let (ship, producer, watched) = start_ship(&ship, socket, key)?;
     lock_memory()?;
     let (gate, has_left_gate) = open_gate(options, domid, &name)?;
     let mut program = Program::new(gate, ship, watched, options.capture_core.is_some());
@@ -112,10 +117,18 @@ fn find_domain(
     Ok((domid, name))
 }
 
+/// What ship is started with.
+pub(super) struct ShipOptions<'a> {
+    pub link: Link<'a>,
+    pub timeout_ms: u32,
+    pub delta_cache_size: usize,
+    pub core: Option<u16>,
+}
+
 /// Splits the program: ship goes its own way, capture gets the ring's producing end and a second
 /// view of it.
-fn start_ship(
-    options: &ProtectOptions<'_>,
+pub(super) fn start_ship(
+    options: &ShipOptions<'_>,
     socket: PacketSocket,
     key: SecretKey,
 ) -> Result<(Child, Producer, Consumer), ProtectError> {
@@ -130,7 +143,7 @@ fn start_ship(
                 exit(ExitStatus::Failed);
             }
             // Taken here, since a child has its own.
-            let shadow = match shadow_cache(options) {
+            let shadow = match ShadowCache::create(options.delta_cache_size) {
                 Ok(shadow) => shadow,
                 Err(error) => {
                     crate::log!("--delta-cache: {error}, or make it smaller");
@@ -138,7 +151,7 @@ fn start_ship(
                 }
             };
             let mut ship = Ship::new(link, PageEncoder::new(shadow), clock::monotonic_us());
-            let half = LinkHalf { link: options.link, socket, core: options.ship_core, parent };
+            let half = LinkHalf { link: options.link, socket, core: options.core, parent };
             exit(half.run(&mut ship, &mut ring))
         }
         Forked::Parent(child) => {
@@ -147,10 +160,6 @@ fn start_ship(
             Ok((child, producer, watched))
         }
     }
-}
-
-fn shadow_cache(options: &ProtectOptions<'_>) -> Result<ShadowCache, MemoryError> {
-    ShadowCache::create(usize::try_from(options.delta_cache_size).expect("bounded by the options"))
 }
 
 /// Opens the gate that a killed helper left at this guest's last incarnation. Where that domid

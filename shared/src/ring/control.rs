@@ -7,7 +7,7 @@
 use core::sync::atomic::Ordering;
 
 use super::SharedMemory;
-use super::counters::LinkCounters;
+use super::counters::{LinkCounters, RehearsalFigures};
 use super::session::{GoodbyeReason, Phase, RefusalText};
 use super::view::CONTROL_OFFSET;
 use crate::limits::{PAGE_SIZE, REFUSAL_TEXT_SIZE_MAX};
@@ -21,11 +21,15 @@ const LAST_HEARD: usize = 32;
 const LEAVING: usize = 40;
 const COUNTERS: usize = 64;
 const PEER_REFUSAL: usize = 512;
+const PEER_FIGURES: usize = 768;
 // The domain half's block.
 const DOMAIN_SESSION: usize = 2048;
 const STOP: usize = 2056;
 const COMPLETE_EPOCH: usize = 2064;
 const PHASE: usize = 2072;
+const POPULATED: usize = 2080;
+const IS_REHEARSAL: usize = 2088;
+const FIGURES: usize = 2096;
 const REFUSAL: usize = 2560;
 
 /// A text area: sequence word, length word, then the bytes.
@@ -34,7 +38,9 @@ const TEXT_SIZE: usize = 16 + REFUSAL_TEXT_SIZE_MAX;
 const TEXT_READ_TRIES: usize = 4;
 
 const _: () = assert!(COUNTERS + LinkCounters::WORD_COUNT * 8 <= PEER_REFUSAL);
-const _: () = assert!(PEER_REFUSAL + TEXT_SIZE <= DOMAIN_SESSION);
+const _: () = assert!(PEER_REFUSAL + TEXT_SIZE <= PEER_FIGURES);
+const _: () = assert!(PEER_FIGURES + RehearsalFigures::WORD_COUNT * 8 <= DOMAIN_SESSION);
+const _: () = assert!(FIGURES + RehearsalFigures::WORD_COUNT * 8 <= REFUSAL);
 const _: () = assert!(REFUSAL + TEXT_SIZE <= PAGE_SIZE && REFUSAL_TEXT_SIZE_MAX.is_multiple_of(8));
 
 /// The control words of one ring.
@@ -61,6 +67,7 @@ impl<'a> Control<'a> {
         self.store(GOODBYE, 0);
         self.store(ACKED_EPOCH, 0);
         self.store(PEER_PHASE, Phase::Idle as u64);
+        self.set_peer_figures(&RehearsalFigures::default());
         self.store(LINK_SESSION, session);
     }
 
@@ -109,6 +116,17 @@ impl<'a> Control<'a> {
     /// Primary: passes the backup's refusal on.
     pub fn set_peer_refusal(&self, text: &str) {
         self.store_text(PEER_REFUSAL, text);
+    }
+
+    /// Primary: what the backup told last of this session's rehearsal.
+    #[must_use]
+    pub fn peer_figures(&self) -> RehearsalFigures {
+        self.load_figures(PEER_FIGURES)
+    }
+
+    /// Primary: passes on what the backup tells of a rehearsal.
+    pub fn set_peer_figures(&self, figures: &RehearsalFigures) {
+        self.store_figures(PEER_FIGURES, figures);
     }
 
     /// Primary: whether ship is still saying goodbye to the backup of the session that it dropped.
@@ -168,6 +186,9 @@ impl Control<'_> {
         }
         self.store(COMPLETE_EPOCH, 0);
         self.store(PHASE, Phase::Idle as u64);
+        self.store(POPULATED, 0);
+        self.store(IS_REHEARSAL, 0);
+        self.store_figures(FIGURES, &RehearsalFigures::default());
         self.store(DOMAIN_SESSION, session);
         // The link half drops a session and then looks whether it was joined; here it is joined
         // first and then looked at. Whatever the order, one of the two sees the other.
@@ -217,6 +238,30 @@ impl Control<'_> {
         self.store(PHASE, phase as u64);
     }
 
+    /// Backup: entries whose memory commit has taken from the kernel for this session; 0 before.
+    #[must_use]
+    pub fn populated_count(&self) -> u64 {
+        self.load(POPULATED)
+    }
+
+    /// Backup: says for how many entries it has.
+    pub fn set_populated_count(&self, entry_count: u64) {
+        self.store(POPULATED, entry_count);
+    }
+
+    /// Backup: what commit tells of this session, if it is a rehearsal. The receiving process's own
+    /// figures are not in it.
+    #[must_use]
+    pub fn rehearsal_figures(&self) -> Option<RehearsalFigures> {
+        (self.load(IS_REHEARSAL) != 0).then(|| self.load_figures(FIGURES))
+    }
+
+    /// Backup: says how the rehearsal goes, and that this session is one.
+    pub fn set_rehearsal_figures(&self, figures: &RehearsalFigures) {
+        self.store_figures(FIGURES, figures);
+        self.store(IS_REHEARSAL, 1);
+    }
+
     /// Backup: why commit refuses the domain.
     #[must_use]
     pub fn refusal(&self) -> RefusalText {
@@ -236,6 +281,17 @@ impl Control<'_> {
 
     fn store(&self, offset: usize, value: u64) {
         self.memory.word(CONTROL_OFFSET + offset).store(value, Ordering::SeqCst);
+    }
+
+    /// Each word on its own (no common instant).
+    fn store_figures(&self, offset: usize, figures: &RehearsalFigures) {
+        for (number, word) in figures.to_words().into_iter().enumerate() {
+            self.store(offset + number * 8, word);
+        }
+    }
+
+    fn load_figures(&self, offset: usize) -> RehearsalFigures {
+        RehearsalFigures::from_words(core::array::from_fn(|number| self.load(offset + number * 8)))
     }
 
     /// Writes a text under a sequence number, odd while the text is being written.
@@ -276,7 +332,7 @@ fn phase_of(word: u64) -> Phase {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Ring;
+    use super::super::{ProcessFigures, Ring};
     use super::*;
 
     #[test]
@@ -298,6 +354,13 @@ mod tests {
         assert_eq!((link.complete_epoch(), link.phase()), (0, Phase::Idle));
         domain.set_stop(GoodbyeReason::Ended);
         assert_eq!(link.stop(), Some(GoodbyeReason::Ended));
+        assert_eq!(link.rehearsal_figures(), None);
+        let process = |processor_us| ProcessFigures { processor_us, fault_count: 7 };
+        let figures =
+            RehearsalFigures { receive: process(1), commit: process(2), verified_epoch: 3 };
+        domain.set_rehearsal_figures(&figures);
+        link.set_peer_figures(&figures);
+        assert_eq!((link.rehearsal_figures(), domain.peer_figures()), (Some(figures), figures));
         link.drop_session(Some(GoodbyeReason::DomainDestroyed));
         assert_eq!(domain.goodbye(), Some(GoodbyeReason::DomainDestroyed));
         domain.leave_session();

@@ -46,11 +46,15 @@ pub struct LinkCounters {
     pub pages_lz4: u64,
     /// Primary: bytes of all these pages after encoding, without the headers around them.
     pub page_bytes_stored: u64,
+    /// Processor time that the link process has used, in microseconds.
+    pub processor_us: u64,
+    /// Page faults that it has met.
+    pub fault_count: u64,
 }
 
 impl LinkCounters {
     /// Words that the counters take.
-    pub const WORD_COUNT: usize = 21;
+    pub const WORD_COUNT: usize = 23;
 
     pub(super) const fn to_words(self) -> [u64; Self::WORD_COUNT] {
         [
@@ -75,6 +79,8 @@ impl LinkCounters {
             self.pages_delta,
             self.pages_lz4,
             self.page_bytes_stored,
+            self.processor_us,
+            self.fault_count,
         ]
     }
 
@@ -101,6 +107,57 @@ impl LinkCounters {
             pages_delta: words[18],
             pages_lz4: words[19],
             page_bytes_stored: words[20],
+            processor_us: words[21],
+            fault_count: words[22],
         }
+    }
+}
+
+/// What a process has used since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessFigures {
+    /// Processor time in microseconds.
+    pub processor_us: u64,
+    /// Page faults, of either kind.
+    pub fault_count: u64,
+}
+
+/// What the backup tells of a rehearsal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RehearsalFigures {
+    /// Its receiving process.
+    pub receive: ProcessFigures,
+    /// Its applying process.
+    pub commit: ProcessFigures,
+    /// The newest epoch after which the replica was found equal to the guest, as it was after every
+    /// epoch before; 0 before the first.
+    pub verified_epoch: u64,
+}
+
+impl RehearsalFigures {
+    /// Words that the figures take.
+    pub const WORD_COUNT: usize = 5;
+
+    /// The figures as words, in the order of their fields.
+    #[must_use]
+    pub const fn to_words(self) -> [u64; Self::WORD_COUNT] {
+        let Self { receive, commit, verified_epoch } = self;
+        [
+            receive.processor_us,
+            receive.fault_count,
+            commit.processor_us,
+            commit.fault_count,
+            verified_epoch,
+        ]
+    }
+
+    /// The figures that became these words.
+    #[must_use]
+    pub const fn from_words(words: [u64; Self::WORD_COUNT]) -> Self {
+        let [processor_us, fault_count, ..] = words;
+        let receive = ProcessFigures { processor_us, fault_count };
+        let [_, _, processor_us, fault_count, verified_epoch] = words;
+        let commit = ProcessFigures { processor_us, fault_count };
+        Self { receive, commit, verified_epoch }
     }
 }

@@ -25,6 +25,11 @@ pub enum EntryKind {
     HvmContext = 5,
     /// The epoch is over. `address` is the number of its entries, this one included; no bytes.
     EpochEnd = 6,
+    /// Rehearsals only: `address` is the digest of the guest's memory at the end of the epoch; no
+    /// bytes.
+    Digest = 7,
+    /// The same for the last epoch, after which the backup shall look at all of its memory.
+    DigestOfAll = 8,
 }
 
 impl EntryKind {
@@ -38,6 +43,8 @@ impl EntryKind {
             4 => Self::State,
             5 => Self::HvmContext,
             6 => Self::EpochEnd,
+            7 => Self::Digest,
+            8 => Self::DigestOfAll,
             _ => return None,
         })
     }
@@ -115,7 +122,7 @@ impl Entry {
     pub const fn is_consistent(&self) -> bool {
         let length_fits = match self.kind {
             EntryKind::Page => self.length as usize == PAGE_SIZE,
-            EntryKind::EpochEnd => self.length == 0,
+            EntryKind::EpochEnd | EntryKind::Digest | EntryKind::DigestOfAll => self.length == 0,
             _ => self.length as usize <= PAGE_SIZE,
         };
         let is_page = matches!(self.kind, EntryKind::Page);
@@ -222,7 +229,7 @@ mod tests {
         for number in 0..=u8::MAX {
             assert_eq!(
                 EntryKind::from_number(number).map_or(0, |kind| kind as u8) != 0,
-                (1..=6).contains(&number)
+                (1..=8).contains(&number)
             );
         }
         assert_eq!(EntryKind::EpochEnd as u8, 6);

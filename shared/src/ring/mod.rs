@@ -37,7 +37,7 @@ mod view;
 
 pub use consumer::Consumer;
 pub use control::Control;
-pub use counters::LinkCounters;
+pub use counters::{LinkCounters, ProcessFigures, RehearsalFigures};
 pub use entry::{Encoding, Entry, EntryKind, RingError};
 pub use producer::Producer;
 pub use session::{GoodbyeReason, Phase, RefusalText};

@@ -73,6 +73,20 @@ impl View {
         self.memory.populate(arena.start..arena.start + as_size(entry_count) * PAGE_SIZE)
     }
 
+    /// Takes this process's way to entries whose memory the other process has populated.
+    pub fn fault_in(&mut self, entries: Range<u64>) {
+        assert!(entries.start <= entries.end && entries.end <= self.entry_count_max);
+        let pages = |range: Range<usize>| {
+            range.start / PAGE_SIZE * PAGE_SIZE..range.end.next_multiple_of(PAGE_SIZE)
+        };
+        let [start, end] = [entries.start, entries.end].map(as_size);
+        let descriptors =
+            DESCRIPTORS_OFFSET + start * ENTRY_SIZE..DESCRIPTORS_OFFSET + end * ENTRY_SIZE;
+        self.memory.fault_in(pages(descriptors));
+        let arena = arena_offset(self.entry_count_max);
+        self.memory.fault_in(arena + start * PAGE_SIZE..arena + end * PAGE_SIZE);
+    }
+
     pub fn release_arena(&mut self) -> Result<(), MemoryError> {
         self.memory.release(self.arena())
     }

@@ -62,8 +62,16 @@ impl Histogram {
     /// # Panics
     /// If `percent` is above 100.
     pub fn percentile(&self, percent: u64) -> u64 {
-        assert!(percent <= 100, "{percent} percent");
-        let rank = (self.count * percent).div_ceil(100).max(1);
+        self.permille(percent * 10)
+    }
+
+    /// The same in thousandths.
+    ///
+    /// # Panics
+    /// If `permille` is above 1000.
+    pub fn permille(&self, permille: u64) -> u64 {
+        assert!(permille <= 1000, "{permille} thousandths");
+        let rank = (self.count * permille).div_ceil(1000).max(1);
         let mut seen = 0;
         for (index, &count) in self.counts.iter().enumerate() {
             seen += u64::from(count);

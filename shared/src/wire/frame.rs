@@ -33,6 +33,8 @@ pub enum FrameType {
     Goodbye = 8,
     /// Either way: the Goodbye has come.
     Farewell = 9,
+    /// Backup to primary: how a rehearsal goes.
+    Figures = 10,
 }
 
 impl FrameType {
@@ -49,6 +51,7 @@ impl FrameType {
             7 => Self::Refuse,
             8 => Self::Goodbye,
             9 => Self::Farewell,
+            10 => Self::Figures,
             _ => return None,
         })
     }
@@ -168,7 +171,7 @@ mod tests {
     fn numbers_are_pinned() {
         for number in 0..=u8::MAX {
             let known = FrameType::from_number(number).map(|it| it as u8);
-            assert_eq!(known, (1..=9).contains(&number).then_some(number));
+            assert_eq!(known, (1..=10).contains(&number).then_some(number));
         }
         let header = FrameHeader {
             frame_type: FrameType::Ack,

@@ -13,7 +13,7 @@ use super::endpoint::{Endpoint, LinkOptions};
 use super::event::{EventQueue, LinkEvent};
 use super::leaving::{Leaving, Then};
 use super::process::{Ending, LinkProcess};
-use crate::ring::{GoodbyeReason, LinkCounters, Producer};
+use crate::ring::{GoodbyeReason, LinkCounters, ProcessFigures, Producer};
 use crate::wire::{FrameType, HelloReply, Malformed, Nonce};
 
 /// Hellos that wait for their answer; more are dropped, the primary repeats itself.
@@ -47,6 +47,8 @@ pub struct BackupLink {
     replies: Deque<(HelloReply, usize), REPLY_COUNT_MAX>,
     farewell_due: bool,
     refuse_due: bool,
+    /// When the primary is told next how a rehearsal goes.
+    figures_due_us: u64,
     counters: LinkCounters,
     events: EventQueue,
 }
@@ -68,6 +70,7 @@ impl BackupLink {
             replies: Deque::new(),
             farewell_due: false,
             refuse_due: false,
+            figures_due_us: 0,
             counters: LinkCounters::default(),
             events: EventQueue::default(),
         }
@@ -118,7 +121,8 @@ impl LinkProcess for BackupLink {
         let size = self
             .transmit_notice(now_us, out)
             .or_else(|| self.transmit_reply(out))
-            .or_else(|| self.transmit_acknowledgement(now_us, ring, out))?;
+            .or_else(|| self.transmit_acknowledgement(now_us, ring, out))
+            .or_else(|| self.transmit_figures(now_us, ring, out))?;
         self.counters.frames_sent += 1;
         self.counters.bytes_sent += size as u64;
         Some(size)
@@ -140,6 +144,17 @@ impl LinkProcess for BackupLink {
 
     fn poll_event(&mut self) -> Option<LinkEvent> {
         self.events.pop()
+    }
+
+    fn note_usage(&mut self, usage: ProcessFigures) {
+        self.counters.processor_us = usage.processor_us;
+        self.counters.fault_count = usage.fault_count;
+    }
+
+    fn prepare(&mut self, ring: &mut Producer) {
+        if matches!(self.state, State::Up) {
+            ring.fault_in_more();
+        }
     }
 
     fn show_counters(&mut self, ring: &Producer) {

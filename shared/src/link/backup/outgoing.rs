@@ -3,8 +3,11 @@
 use super::{BackupLink, State};
 use crate::link::acknowledging::Standing;
 use crate::link::process::{Ending, LinkProcess};
-use crate::ring::{Phase, Producer, RingError};
-use crate::wire::{Ack, FrameType, Goodbye, Refuse};
+use crate::ring::{LinkCounters, Phase, ProcessFigures, Producer, RehearsalFigures, RingError};
+use crate::wire::{Ack, Figures, FrameType, Goodbye, Refuse};
+
+/// Time between two reports of how a rehearsal goes.
+const FIGURES_INTERVAL_US: u64 = 10_000;
 
 impl BackupLink {
     pub(super) fn transmit_notice(&mut self, now_us: u64, out: &mut [u8]) -> Option<usize> {
@@ -65,6 +68,28 @@ impl BackupLink {
         self.acknowledging.note_told(now_us, standing, channel.heartbeat_us);
         let size = ack.emit(self.endpoint.body(channel, out));
         Some(self.endpoint.finish(channel, now_us, FrameType::Ack, size, out))
+    }
+
+    /// How a rehearsal goes, every few milliseconds: later figures stand in for lost ones.
+    pub(super) fn transmit_figures(
+        &mut self,
+        now_us: u64,
+        ring: &Producer,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let control = ring.control();
+        let is_due = matches!(self.state, State::Up) && now_us >= self.figures_due_us;
+        if !is_due || control.domain_session() != self.session_number {
+            return None;
+        }
+        let figures = control.rehearsal_figures()?;
+        self.figures_due_us = now_us + FIGURES_INTERVAL_US;
+        let LinkCounters { processor_us, fault_count, .. } = self.counters;
+        let receive = ProcessFigures { processor_us, fault_count };
+        let channel = self.channel.as_mut().expect("a session has a channel");
+        let figures = Figures(RehearsalFigures { receive, ..figures });
+        figures.emit(self.endpoint.body(channel, out));
+        Some(self.endpoint.finish(channel, now_us, FrameType::Figures, Figures::SIZE, out))
     }
 
     fn standing(&self, ring: &mut Producer) -> Result<Standing, RingError> {

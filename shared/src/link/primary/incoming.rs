@@ -4,7 +4,9 @@ use super::{PrimaryLink, State};
 use crate::link::calling::Heard;
 use crate::link::event::LinkEvent;
 use crate::ring::{Consumer, Phase, RefusalText};
-use crate::wire::{Ack, Frame, FrameType, Goodbye, HelloReply, Malformed, OVERHEAD_SIZE, Refuse};
+use crate::wire::{
+    Ack, Figures, Frame, FrameType, Goodbye, HelloReply, Malformed, OVERHEAD_SIZE, Refuse,
+};
 
 impl PrimaryLink {
     pub(super) fn handle_reply(&mut self, frame: &Frame<'_>) -> Result<(), Malformed> {
@@ -50,6 +52,14 @@ impl PrimaryLink {
                 self.handle_ack(now_us, &frame, ring)
             }
             FrameType::Refuse => self.handle_refusal(&frame, ring),
+            FrameType::Figures => {
+                let Figures(figures) = Figures::parse(frame.body)?;
+                // One that was overtaken on its way says nothing new.
+                if figures.verified_epoch >= ring.control().peer_figures().verified_epoch {
+                    ring.control().set_peer_figures(&figures);
+                }
+                Ok(())
+            }
             FrameType::Goodbye => {
                 let Goodbye { reason } = Goodbye::parse(frame.body)?;
                 self.farewell_due = true;

@@ -13,7 +13,7 @@ use super::flight::Flight;
 use super::leaving::{Leaving, Then};
 use super::process::{Ending, LinkProcess};
 use crate::codec::page::PageEncoder;
-use crate::ring::{Consumer, GoodbyeReason, LinkCounters, RefusalText};
+use crate::ring::{Consumer, GoodbyeReason, LinkCounters, ProcessFigures, RefusalText};
 use crate::wire::{Confirm, FrameType, Malformed};
 
 #[derive(Clone, Copy, Debug)]
@@ -174,6 +174,11 @@ impl LinkProcess for PrimaryLink {
 
     fn poll_event(&mut self) -> Option<LinkEvent> {
         self.events.pop()
+    }
+
+    fn note_usage(&mut self, usage: ProcessFigures) {
+        self.counters.processor_us = usage.processor_us;
+        self.counters.fault_count = usage.fault_count;
     }
 
     fn show_counters(&mut self, ring: &Consumer) {

@@ -88,6 +88,17 @@ impl SharedMemory {
         unsafe { AtomicU64::from_ptr(address) }
     }
 
+    /// The 64-bit words of `range`, which is in bytes, both ends multiples of 8.
+    #[must_use]
+    pub fn words(&self, range: Range<usize>) -> &[AtomicU64] {
+        assert!(range.start.is_multiple_of(8) && range.end.is_multiple_of(8), "words are aligned");
+        assert!(range.start <= range.end, "a range has a length");
+        let address = self.at(range.start, range.end - range.start).cast::<AtomicU64>();
+        // SAFETY: `at` checked the bounds, the ends are aligned, and the mapping lives as long as
+        // the borrow; atomics are what shared words are reached as.
+        unsafe { core::slice::from_raw_parts(address, (range.end - range.start) / 8) }
+    }
+
     /// Copies bytes at `offset` out of the region.
     pub fn copy_out(&self, offset: usize, target: &mut [u8]) {
         let source = self.at(offset, target.len());
@@ -144,6 +155,15 @@ impl SharedMemory {
         // SAFETY: the range lies in this mapping; locking changes no byte.
         let locked = unsafe { mm::mlock(address, size) };
         locked.map_err(|errno| MemoryError::Lock { size, errno })
+    }
+
+    /// Takes this process's way to the pages of `range`, which another process has populated: only
+    /// that, so that it needs no privilege. A kernel that cannot (before Linux 5.14) is forgiven; the
+    /// pages are met by faults then. `range` is in bytes, both ends multiples of [`PAGE_SIZE`].
+    pub fn fault_in(&mut self, range: Range<usize>) {
+        let (address, size) = self.pages(&range);
+        // SAFETY: the range lies in this mapping; populating changes no byte.
+        let _ = unsafe { mm::madvise(address, size, Advice::LinuxPopulateWrite) };
     }
 
     /// Gives the pages of `range` back to the kernel; they read as zeros from now on.

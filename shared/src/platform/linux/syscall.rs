@@ -20,6 +20,8 @@ pub const SYSCALL_FORK: usize = 57;
 pub const SYSCALL_EXECVE: usize = 59;
 /// `getrusage(2)`.
 pub const SYSCALL_GETRUSAGE: usize = 98;
+/// `sched_setscheduler(2)`.
+pub const SYSCALL_SCHED_SETSCHEDULER: usize = 144;
 /// `exit_group(2)`.
 pub const SYSCALL_EXIT_GROUP: usize = 231;
 /// `recvmmsg(2)`.

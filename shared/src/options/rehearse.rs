@@ -1,0 +1,164 @@
+//! The command line of `primary-helper rehearse`.
+
+use super::error::UsageError;
+use super::values::{Interval, Link, Value, take_options};
+use crate::limits::{
+    DOMAIN_PAGE_COUNT_MAX, PAGE_SIZE, REHEARSAL_MEMORY_SIZE_MIN, REHEARSAL_SECONDS_MAX,
+};
+
+/// Memory of a guest when none is named: 1 GiB.
+const MEMORY_SIZE_DEFAULT: u64 = 1 << 30;
+/// Pages that it writes in an interval when none are named.
+const DIRTY_PAGE_COUNT_DEFAULT: u32 = 1000;
+
+/// Options of `rehearse`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RehearseOptions<'a> {
+    /// The replication link.
+    pub link: Link<'a>,
+    /// Path of the key file.
+    pub key_file: &'a str,
+    /// Pages of the guest's memory.
+    pub page_count: u64,
+    /// Pages that the guest writes in an interval, or in 25 ms with `auto`.
+    pub dirty_page_count: u64,
+    /// Percent of them that return to the same working set in every interval.
+    pub hot_percent: u32,
+    /// Bytes that change in each of them.
+    pub change_size: u32,
+    /// Time between checkpoints.
+    pub interval: Interval,
+    /// How long to measure, in seconds; none: 10, or once through the trace.
+    pub seconds: Option<u32>,
+    /// Path of a trace that is replayed, in place of an invented guest.
+    pub trace: Option<&'a str>,
+    /// Longest pause that is wanted, in microseconds.
+    pub pause_target_us: u32,
+    /// Bytes of memory for the versions of pages that were sent last.
+    pub delta_cache_size: usize,
+    /// Silence after which the backup counts as lost, in milliseconds.
+    pub timeout_ms: u32,
+    /// Core for capture, then polled without pause.
+    pub capture_core: Option<u16>,
+    /// Core for ship, then polled without pause.
+    pub ship_core: Option<u16>,
+}
+
+/// Reads the options; none when the help text is wanted.
+pub(super) fn parse_rehearse<'a>(
+    arguments: impl Iterator<Item = &'a str>,
+) -> Result<Option<RehearseOptions<'a>>, UsageError> {
+    let mut link = Value::new("--link");
+    let mut key_file = Value::new("--key-file");
+    let mut memory = Value::new("--memory");
+    let mut dirty_pages = Value::new("--dirty-pages");
+    let mut hot_percent = Value::new("--hot-percent");
+    let mut change_bytes = Value::new("--change-bytes");
+    let mut interval = Value::new("--interval-ms");
+    let mut seconds = Value::new("--seconds");
+    let mut trace = Value::new("--trace");
+    let mut pause_target = Value::new("--pause-target-us");
+    let mut delta_cache = Value::new("--delta-cache");
+    let mut timeout = Value::new("--timeout-ms");
+    let mut capture_core = Value::new("--capture-core");
+    let mut ship_core = Value::new("--ship-core");
+    let wants_help = take_options(
+        arguments,
+        &mut [
+            &mut link,
+            &mut key_file,
+            &mut memory,
+            &mut dirty_pages,
+            &mut hot_percent,
+            &mut change_bytes,
+            &mut interval,
+            &mut seconds,
+            &mut trace,
+            &mut pause_target,
+            &mut delta_cache,
+            &mut timeout,
+            &mut capture_core,
+            &mut ship_core,
+        ],
+    )?;
+    if wants_help {
+        return Ok(None);
+    }
+    let memory_bounds = REHEARSAL_MEMORY_SIZE_MIN..=DOMAIN_PAGE_COUNT_MAX * PAGE_SIZE as u64;
+    let memory_size = memory.size(memory_bounds, MEMORY_SIZE_DEFAULT, "1M to 12G")?;
+    let page_count = memory_size / PAGE_SIZE as u64;
+    let dirty_max = u32::try_from(page_count).unwrap_or(u32::MAX);
+    let dirty_default = DIRTY_PAGE_COUNT_DEFAULT.min(dirty_max);
+    let dirty_expected = "1 to as many pages as --memory has";
+    let seconds_wanted = seconds.number(1, REHEARSAL_SECONDS_MAX, 0, "1 to 86400 seconds")?;
+    Ok(Some(RehearseOptions {
+        link: link.link()?,
+        key_file: key_file.required()?,
+        page_count,
+        dirty_page_count: dirty_pages.number(1, dirty_max, dirty_default, dirty_expected)?.into(),
+        hot_percent: hot_percent.number(0, 100, 90, "0 to 100 percent")?,
+        change_size: change_bytes.number(1, 4096, 256, "1 to 4096 bytes")?,
+        interval: interval.interval()?,
+        seconds: seconds.is_given().then_some(seconds_wanted),
+        trace: trace.text(),
+        pause_target_us: pause_target.pause_target_us()?,
+        delta_cache_size: delta_cache.delta_cache_size()?,
+        timeout_ms: timeout.timeout_ms()?,
+        capture_core: capture_core.core()?,
+        ship_core: ship_core.core()?,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    const LINK: &str = "--link eth1=52:54:00:12:34:56 --key-file k";
+
+    fn parse(line: &str) -> Result<RehearseOptions<'_>, UsageError> {
+        parse_rehearse(line.split_whitespace()).map(Option::unwrap)
+    }
+
+    #[test]
+    fn rehearse_has_the_documented_defaults() {
+        let options = parse(LINK).unwrap();
+        assert_eq!((options.page_count, options.dirty_page_count), (262_144, 1000));
+        assert_eq!((options.hot_percent, options.change_size), (90, 256));
+        assert_eq!((options.interval, options.seconds), (Interval::Fixed(25), None));
+        assert_eq!((options.pause_target_us, options.timeout_ms), (500, 500));
+        assert_eq!((options.trace, options.capture_core, options.ship_core), (None, None, None));
+        assert_eq!(parse_rehearse(["--help"].into_iter()), Ok(None));
+    }
+
+    #[test]
+    fn values_are_read_and_bounded() {
+        let line = std::format!("{LINK} --memory 64M --dirty-pages 16384 --seconds 3 --trace t");
+        let options = parse(&line).unwrap();
+        assert_eq!((options.page_count, options.dirty_page_count), (16_384, 16_384));
+        assert_eq!((options.seconds, options.trace), (Some(3), Some("t")));
+        let dirty_line = "--dirty-pages 257: give 1 to as many pages as --memory has";
+        for (addition, line) in [
+            ("--memory 64", "--memory 64: give 1M to 12G"),
+            ("--memory 13G", "--memory 13G: give 1M to 12G"),
+            ("--memory 1M --dirty-pages 257", dirty_line),
+            ("--hot-percent 101", "--hot-percent 101: give 0 to 100 percent"),
+            ("--change-bytes 0", "--change-bytes 0: give 1 to 4096 bytes"),
+            ("--seconds 0", "--seconds 0: give 1 to 86400 seconds"),
+            ("--domain web", "there is no option --domain here: see --help"),
+        ] {
+            let whole = std::format!("{LINK} {addition}");
+            assert_eq!(parse(&whole).unwrap_err().to_string(), line);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_arguments_are_read_or_refused(arguments in proptest::collection::vec(".{0,20}", 0..8)) {
+            let arguments: Vec<String> = arguments;
+            let _ = parse_rehearse(arguments.iter().map(String::as_str));
+        }
+    }
+}
