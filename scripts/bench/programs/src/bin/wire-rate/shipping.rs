@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use pollux::codec::page::{Level, PageEncoder, ShadowCache};
 use pollux::limits::{PAGE_SIZE, RING_ENTRY_COUNT_PRIMARY};
 use pollux::link::LinkOptions;
 use pollux::link::ship::Ship;
@@ -64,7 +65,10 @@ impl Shipping {
         capture.populate(RING_ENTRY_COUNT_PRIMARY).expect("64 MiB");
         ring.populate(RING_ENTRY_COUNT_PRIMARY).expect("64 MiB");
         let options = link_options(EthernetAddress(SENDER_MAC), EthernetAddress(receiver_mac));
-        let ship = Box::new(Ship::new(options, clock::monotonic_us()));
+        // Every page as it is: the same bytes as in the frames of the other methods.
+        let encoder =
+            PageEncoder::with_levels(ShadowCache::off(), Level::Raw..=Level::Raw, u64::MAX);
+        let ship = Box::new(Ship::new(options, encoder, clock::monotonic_us()));
         Self { socket, ship, ring, capture, is_joined: false, pushed: 0 }
     }
 
