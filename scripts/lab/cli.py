@@ -81,9 +81,12 @@ def _add_measurements(commands: Commands[argparse.ArgumentParser]) -> None:
     measure = commands.add_parser("gaps", help="the pauses a guest sees, under Pollux and under xl remus")
     measure.add_argument("--intervals-ms", type=_numbers, default=[25, 100], metavar="N,N")
     measure.add_argument("--seconds", type=float, default=20.0, help="length of each measurement")
+    measure.add_argument("--csv", type=Path, metavar="FILE", help="also write the table there")
     _add_shape(measure, name="gaps")
     measure.set_defaults(
-        run=lambda given: gaps(given.name, _shape(given), given.intervals_ms, given.seconds)
+        run=lambda given: gaps(
+            given.name, _shape(given), given.intervals_ms, given.seconds, given.csv
+        )
     )
 
     start = commands.add_parser("starts", help="start the protection under full traffic and count clean starts")

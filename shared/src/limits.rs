@@ -183,6 +183,12 @@ pub const VCPU_INFO_CANDIDATE_COUNT_MAX: usize = 1024;
 /// Bytes from a vCPU's GS base that are searched for Linux's per-CPU pointers.
 pub const PER_CPU_AREA_SIZE_MAX: u64 = 256 * 1024;
 
+/// Bytes of shadow pages for deltas unless the operator says otherwise.
+pub const DELTA_CACHE_SIZE_DEFAULT: u64 = 64 * 1024 * 1024;
+
+/// Bytes of shadow pages at most: more than a guest writes within seconds is no use.
+pub const DELTA_CACHE_SIZE_MAX: u64 = 16 * 1024 * 1024 * 1024;
+
 /// Requests that a guest may have open at xenstored while its ring is followed.
 pub const XENSTORE_OPEN_REQUEST_COUNT_MAX: usize = 64;
 

@@ -1,14 +1,17 @@
 """`lab gaps`: what a guest sees of its checkpoints, under Pollux and under `xl remus`, in one run.
 
 The guest spins on its clock and notes every hole. Both are measured on the same host, with the same guest and
-the same load; a measurement without any protection comes first, as the noise of the emulator.
+the same load; a measurement without any protection comes first, as the noise of the emulator. There are two
+loads of 1000 pages dirtied per 100 ms: the same pages again and again, and pages taken in turn from four times
+as many.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lab.failover import prepare
 from lab.guest import GuestControl, create_guest, destroy_guest
@@ -19,6 +22,8 @@ from lab.pollux import Pair, Protection, build_helpers
 from lab.settings import GUEST_NAME, LabError
 
 THRESHOLD_US = 2000
+# Pages among which the guest takes 1000 per 100 ms.
+POOLS = {"same pages": 1000, "in turn": 4096}
 REMUS_LOG = "/var/log/remus.log"
 # It sends the whole memory first, which it goes on doing while the guest dirties it.
 REMUS_START_SECONDS_MAX = 120.0
@@ -28,78 +33,112 @@ REMUS_START_SECONDS_MAX = 120.0
 class Measurement:
     """The holes of one period; `checkpoints` is None when nothing was protecting the guest."""
 
+    load: str
     name: str
+    interval_ms: int
     elapsed_us: int
     holes_us: list[int]
-    checkpoints: int | None
+    checkpoints: int | None = None
+    # What `status` said of the pauses.
+    pause_us: int | None = None
 
-    def row(self) -> str:
-        """A line of the table. The longest holes, one per checkpoint, are taken for the checkpoints'."""
+    @property
+    def taken_us(self) -> list[int]:
+        """The longest holes, one per checkpoint, are taken for the checkpoints'."""
+        return sorted(self.holes_us, reverse=True)[: self.checkpoints or 0]
+
+    def cells(self) -> list[str]:
+        """The cells of the table and of the CSV."""
         share = 100 * sum(self.holes_us) / max(self.elapsed_us, 1)
-        cells = f"{self.name:28} {len(self.holes_us):6} {share:6.1f} %"
-        longest = sorted(self.holes_us, reverse=True)
-        if self.checkpoints is None:
-            return f"{cells}  {'-':>11}  {'-':>8}  {'-':>8}  {_ms(longest[:1]):>8}"
-        taken = sorted(longest[: self.checkpoints])
-        return (
-            f"{cells}  {self.checkpoints:11}  {_ms(taken):>8}  {_ms(taken, 0.99):>8}  {_ms(longest[:1]):>8}"
-        )
+        return [
+            self.load, self.name, str(self.interval_ms or "-"), str(len(self.holes_us)), f"{share:.1f}",
+            "-" if self.checkpoints is None else str(self.checkpoints), _ms(self.taken_us), _ms(self.taken_us, 0.99),
+            _ms(sorted(self.holes_us)[-1:]), "-" if self.pause_us is None else f"{self.pause_us / 1000:.2f}",
+        ]
 
 
-HEADER = f"{'':28} {'gaps':>6} {'share':>8}  checkpoints  p50 (ms)  p99 (ms)  max (ms)"
+COLUMNS = [
+    "load", "protection", "interval_ms", "gaps", "share_percent", "checkpoints", "gap_ms_p50", "gap_ms_p99",
+    "gap_ms_max", "status_pause_ms_p50",
+]
 
 
-def gaps(name: str, shape: Shape, intervals_ms: list[int], seconds: float) -> int:
-    """Measures and prints the table."""
+def gaps(name: str, shape: Shape, intervals_ms: list[int], seconds: float, csv_path: Path | None) -> int:
+    """Measures, prints the table and its ratios, and writes the CSV."""
     told = Narrator()
     build_helpers()
     rows: list[Measurement] = []
     with Lab(name, "ab", shape) as lab:
         lab.boot()
         prepare(lab)
-        create_guest(lab.a)
         control = GuestControl(lab.network)
-        told.say("measuring the guest alone")
-        rows.append(_measure(control, "no protection", seconds))
-        for interval_ms in intervals_ms:
-            told.say(f"measuring Pollux, an epoch every {interval_ms} ms")
-            rows.append(_under_pollux(lab, control, interval_ms, seconds))
-        destroy_guest(lab.a)
-        for interval_ms in intervals_ms:
-            told.say(f"measuring xl remus, a checkpoint every {interval_ms} ms")
-            rows.append(_under_remus(lab, control, interval_ms, seconds))
-    print(f"\nGaps over {THRESHOLD_US / 1000} ms seen by the guest, about 1000 dirty pages per 100 ms\n{HEADER}")
-    for row in rows:
-        print(row.row())
+        for load, pool in POOLS.items():
+            create_guest(lab.a)
+            control.ask(f"dirty 1000 100 {pool}")
+            told.say(f"measuring the guest alone, {load}")
+            rows.append(_measure(control, load, "none", 0, seconds))
+            for interval_ms in intervals_ms:
+                told.say(f"measuring Pollux, an epoch every {interval_ms} ms, {load}")
+                rows.append(_under_pollux(lab, control, load, interval_ms, seconds))
+            destroy_guest(lab.a)
+            for interval_ms in intervals_ms:
+                told.say(f"measuring xl remus, a checkpoint every {interval_ms} ms, {load}")
+                rows.append(_under_remus(lab, control, load, interval_ms, seconds))
+    _show(rows)
+    if csv_path:
+        lines = [",".join(cells) for cells in [COLUMNS, *(row.cells() for row in rows)]]
+        csv_path.write_text("\n".join(lines) + "\n")
     return 0
 
 
-def _measure(control: GuestControl, name: str, seconds: float) -> Measurement:
+def _show(rows: list[Measurement]) -> None:
+    print(f"\nGaps over {THRESHOLD_US / 1000} ms seen by the guest, 1000 pages dirtied per 100 ms")
+    table = [COLUMNS, *(row.cells() for row in rows)]
+    widths = [max(len(cells[column]) for cells in table) for column in range(len(COLUMNS))]
+    for cells in table:
+        print("  ".join(cell.rjust(width) for cell, width in zip(cells, widths)))
+    for row in rows:
+        peer = next((it for it in rows if "remus" in it.name and (it.load, it.interval_ms) == (row.load, row.interval_ms)), None)
+        if row.pause_us and peer and row.taken_us and peer.taken_us:
+            remus_us = statistics.median(peer.taken_us)
+            print(
+                f"{row.load}, {row.interval_ms} ms: the guest's gap is 1/{remus_us / statistics.median(row.taken_us):.1f} "
+                f"of xl remus', the pause that status tells 1/{remus_us / row.pause_us:.1f}"
+            )
+
+
+def _measure(control: GuestControl, load: str, name: str, interval_ms: int, seconds: float) -> Measurement:
     control.ask(f"gaps start {THRESHOLD_US}")
     time.sleep(seconds)
     lines = control.ask("gaps stop", timeout=60)
     head = dict(word.split("=") for word in lines[0].split())
     holes = [int(line.split()[1]) for line in lines[1:]]
-    return Measurement(name, int(head["elapsed_us"]), holes, None)
+    return Measurement(load, name, interval_ms, int(head["elapsed_us"]), holes)
 
 
-def _under_pollux(lab: Lab, control: GuestControl, interval_ms: int, seconds: float) -> Measurement:
+def _under_pollux(
+    lab: Lab, control: GuestControl, load: str, interval_ms: int, seconds: float
+) -> Measurement:
     pair = Pair(lab, Protection(interval_ms=interval_ms))
     pair.stand_by()
     pair.protect()
     try:
         before = int(pair.wait_protected()["epoch"])
-        plain = _measure(control, f"Pollux, {interval_ms} ms", seconds)
-        after = int(pair.primary.status()["epoch"])
+        plain = _measure(control, load, "Pollux", interval_ms, seconds)
+        status = pair.primary.status()
     finally:
         pair.stop()
     # The epochs were counted over a little more than the measured time.
-    return Measurement(plain.name, plain.elapsed_us, plain.holes_us, after - before)
+    taken = int(status["epoch"]) - before
+    return replace(plain, checkpoints=taken, pause_us=int(status["pause_us_p50"]))
 
 
-def _under_remus(lab: Lab, control: GuestControl, interval_ms: int, seconds: float) -> Measurement:
+def _under_remus(
+    lab: Lab, control: GuestControl, load: str, interval_ms: int, seconds: float
+) -> Measurement:
     """`-b` sends to nowhere, which is Remus at its best: nothing is sent inside the pause."""
     create_guest(lab.a)
+    control.ask(f"dirty 1000 100 {POOLS[load]}")
     lab.a.run(f"xl remus -F -n -d -i {interval_ms} -b {GUEST_NAME} nowhere >{REMUS_LOG} 2>&1 &")
     try:
         deadline = time.monotonic() + REMUS_START_SECONDS_MAX
@@ -108,12 +147,12 @@ def _under_remus(lab: Lab, control: GuestControl, interval_ms: int, seconds: flo
                 raise LabError(f"xl remus takes no checkpoints: {lab.a.run(f'tail -n 3 {REMUS_LOG}').stdout}")
             time.sleep(1)
         before = _remus_checkpoints(lab)
-        plain = _measure(control, f"xl remus -b, {interval_ms} ms", seconds)
+        plain = _measure(control, load, "xl remus -b", interval_ms, seconds)
         taken = _remus_checkpoints(lab) - before
     finally:
         lab.a.run("killall -KILL xl libxl-save-helper 2>/dev/null; true")
         destroy_guest(lab.a)
-    return Measurement(plain.name, plain.elapsed_us, plain.holes_us, taken)
+    return replace(plain, checkpoints=taken)
 
 
 def _remus_checkpoints(lab: Lab) -> int:

@@ -21,6 +21,7 @@ use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::xenbus::open_xenstore;
 use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
+use crate::platform::vector;
 use crate::ring::{Consumer, Ring};
 use crate::start::{StartError, open_link};
 use crate::status::{Role, State};
@@ -33,6 +34,7 @@ use crate::xen::{Xen, XenOpenError};
 /// [`StandByError`], one line for people.
 pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
     check_processor()?;
+    vector::choose();
     let key = read_key_file(options.key_file)?;
     let socket = open_link(&options.link)?;
     let is_host = !options.rehearses_only;

@@ -6,6 +6,7 @@
 use core::sync::atomic::Ordering;
 
 use super::staging::{EpochDigest, NoMemoryAt, TwinMemory};
+use crate::codec::page::PageUpdate;
 use crate::limits::PAGE_SIZE;
 use crate::platform::linux::memory::{MemoryError, SharedMemory};
 use crate::rehearsal::Digest;
@@ -84,16 +85,32 @@ impl TwinMemory for Replica {
         self.offset(gfn).map(drop)
     }
 
-    fn write_page(&mut self, gfn: u64, page: Option<&[u8; PAGE_SIZE]>) -> Result<(), NoMemoryAt> {
+    fn has_page(&self, gfn: u64) -> bool {
+        self.offset(gfn).is_ok()
+    }
+
+    fn read_page(&self, gfn: u64, target: &mut [u8; PAGE_SIZE]) -> bool {
+        let start = self.offset(gfn);
+        start.inspect(|&start| self.memory.copy_out(start, target)).is_ok()
+    }
+
+    fn update_page(&mut self, gfn: u64, update: &PageUpdate<'_>) -> Result<(), NoMemoryAt> {
         let start = self.offset(gfn)?;
         let words = self.memory.words(start..start + PAGE_SIZE);
-        let (chunks, _) = page.unwrap_or(&[0; PAGE_SIZE]).as_chunks();
-        for ((index, word), bytes) in (0..).zip(words).zip(chunks) {
-            let (old, new) = (word.load(Ordering::Relaxed), u64::from_le_bytes(*bytes));
+        let mut store = |(index, bytes): (usize, [u8; 8])| {
+            let (old, new) = (words[index].load(Ordering::Relaxed), u64::from_le_bytes(bytes));
             if old != new {
-                self.digest.change(gfn, index, old, new);
-                word.store(new, Ordering::Relaxed);
+                self.digest.change(gfn, index as u64, old, new);
+                words[index].store(new, Ordering::Relaxed);
             }
+        };
+        match update {
+            PageUpdate::Whole(page) => {
+                page.as_chunks().0.iter().copied().enumerate().for_each(store);
+            }
+            PageUpdate::Zeros => (0..words.len()).for_each(|index| store((index, [0; 8]))),
+            PageUpdate::Changes(delta) => delta.changes().for_each(store),
+            PageUpdate::Nothing => {}
         }
         Ok(())
     }
@@ -117,7 +134,8 @@ mod tests {
             for (gfn, value, place) in writes {
                 let mut page = [value.unwrap_or(0); PAGE_SIZE];
                 page[place] ^= 1;
-                replica.write_page(gfn, value.map(|_| &page)).unwrap();
+                let update = value.map_or(PageUpdate::Zeros, |_| PageUpdate::Whole(&page));
+                replica.update_page(gfn, &update).unwrap();
                 prop_assert_eq!(replica.verify(&of_all(&replica, 5)), Ok(()));
             }
             prop_assert_eq!(replica.verified_epoch(), 5);
@@ -126,7 +144,7 @@ mod tests {
         #[test]
         fn a_flipped_bit_is_found(gfn in 0u64..8, index in 0usize..512, bit in 0u32..64) {
             let mut replica = Replica::create(8).unwrap();
-            replica.write_page(3, Some(&[7; PAGE_SIZE])).unwrap();
+            replica.update_page(3, &PageUpdate::Whole(&[7; PAGE_SIZE])).unwrap();
             let guest = of_all(&replica, 9);
             let start = replica.offset(gfn).unwrap();
             let word = &replica.memory.words(start..start + PAGE_SIZE)[index];
@@ -134,21 +152,19 @@ mod tests {
             let found = replica.verify(&guest);
             prop_assert_eq!(found, Err(Mismatch { epoch: 9, is_memory: true }));
             // Also when the page that holds it is written the next time, whatever comes.
-            let mut pages = [replica.digest; 2];
-            replica.write_page(gfn, Some(&[1; PAGE_SIZE])).unwrap();
-            pages[1] = replica.digest;
-            prop_assert_ne!(pages[1], replica.digest_of_all());
+            replica.update_page(gfn, &PageUpdate::Whole(&[1; PAGE_SIZE])).unwrap();
+            prop_assert_ne!(replica.digest, replica.digest_of_all());
         }
     }
 
     #[test]
     fn a_page_that_was_lost_is_found() {
         let mut right = Replica::create(8).unwrap();
-        right.write_page(1, Some(&[7; PAGE_SIZE])).unwrap();
+        right.update_page(1, &PageUpdate::Whole(&[7; PAGE_SIZE])).unwrap();
         let mut wrong = Replica::create(8).unwrap();
         let guest = EpochDigest { is_last: false, ..of_all(&right, 4) };
         assert_eq!(wrong.verify(&guest), Err(Mismatch { epoch: 4, is_memory: false }));
-        assert_eq!(wrong.write_page(8, None), Err(NoMemoryAt(8)));
+        assert_eq!(wrong.update_page(8, &PageUpdate::Zeros), Err(NoMemoryAt(8)));
         assert_eq!(wrong.provide_page(u64::MAX), Err(NoMemoryAt(u64::MAX)));
     }
 }

@@ -6,11 +6,16 @@
 //! acknowledged, and only then applied, in order. An epoch that tears off is never seen by the
 //! twin, and the state kept beside memory is always that of the newest complete epoch: the next
 //! one is gathered in buffers of its own.
+//!
+//! Pages come encoded (`codec::page`). An LZ4 block is decoded in its slot when it is staged, and a
+//! delta is checked then: what is acknowledged can be applied. A delta is applied in its turn, onto
+//! what the twin has by then, and read anew, since a hostile other half may have changed it.
 
 use core::ops::Range;
 
 use super::aside::AsidePages;
 pub use super::staging_fault::StagingFault;
+use crate::codec::page::{Delta, PageUpdate, decompress};
 use crate::codec::{CheckpointState, decode};
 use crate::limits::{CHECKPOINT_STATE_SIZE_MAX, HVM_CONTEXT_SIZE_MAX, PAGE_SIZE};
 use crate::rehearsal::Digest;
@@ -32,12 +37,18 @@ pub trait TwinMemory {
     /// When the twin can have no memory there.
     fn provide_page(&mut self, gfn: u64) -> Result<(), NoMemoryAt>;
 
-    /// Writes the page at `gfn`; no bytes mean a page of zeros. The twin gets memory there if it
-    /// has none.
+    /// Whether the twin has memory at `gfn`.
+    fn has_page(&self, gfn: u64) -> bool;
+
+    /// Copies the page at `gfn` out; false when the twin has no memory there.
+    fn read_page(&self, gfn: u64, target: &mut [u8; PAGE_SIZE]) -> bool;
+
+    /// Brings the page at `gfn` up to date. With an update that is not relative, the twin gets
+    /// memory there if it has none.
     ///
     /// # Errors
-    /// When the twin can have no memory there.
-    fn write_page(&mut self, gfn: u64, page: Option<&[u8; PAGE_SIZE]>) -> Result<(), NoMemoryAt>;
+    /// When the twin can have no memory there, or has none for a relative update.
+    fn update_page(&mut self, gfn: u64, update: &PageUpdate<'_>) -> Result<(), NoMemoryAt>;
 }
 
 /// The twin has no page at this gfn and cannot get one.
@@ -241,7 +252,7 @@ impl Staging {
         for index in self.applying.start..end {
             let entry = ring.entry(index)?;
             if entry.kind == EntryKind::Page {
-                self.write_page(ring, memory, index, &entry)?;
+                self.update_page(ring, memory, index, &entry)?;
             }
         }
         ring.release(end);
@@ -252,7 +263,7 @@ impl Staging {
     /// Looks at one new entry.
     fn take(
         &mut self,
-        ring: &Consumer,
+        ring: &mut Consumer,
         memory: &mut impl TwinMemory,
         entry: &Entry,
     ) -> Result<StagingProgress, StagingFault> {
@@ -265,9 +276,12 @@ impl Staging {
                 return Err(StagingFault::Gfn(entry.address));
             }
             EntryKind::Page if self.is_full_copy => {
-                self.write_page(ring, memory, self.next, entry)?;
+                self.update_page(ring, memory, self.next, entry)?;
             }
-            EntryKind::Page => self.provide_page(memory, entry.address)?,
+            EntryKind::Page => {
+                self.make_applicable(ring, entry)?;
+                self.provide_page(memory, entry)?;
+            }
             EntryKind::State => {
                 let part = self.state.next(entry.address, usize::from(entry.length));
                 ring.copy_out(self.next, 0, part.ok_or(StagingFault::Part { epoch: self.epoch })?);
@@ -316,40 +330,91 @@ impl Staging {
         (self.state.size, self.context.size) = (0, 0);
     }
 
-    /// Makes sure, before its epoch can be acknowledged, that a page will have a place.
-    fn provide_page(&self, memory: &mut impl TwinMemory, gfn: u64) -> Result<(), StagingFault> {
+    /// Decodes a page's block in its slot, and checks a delta.
+    fn make_applicable(&self, ring: &mut Consumer, entry: &Entry) -> Result<(), StagingFault> {
+        // Decided by bytes that nobody else can change meanwhile.
+        let mut stored = [0; PAGE_SIZE];
+        let stored = &mut stored[..usize::from(entry.stored_size)];
+        let is_sound = match entry.encoding {
+            Encoding::Raw | Encoding::Zero | Encoding::Unchanged => true,
+            Encoding::Delta => {
+                ring.copy_out(self.next, 0, stored);
+                Delta::parse(stored).is_some()
+            }
+            Encoding::Lz4 => {
+                ring.copy_out(self.next, 0, stored);
+                let mut page = [0; PAGE_SIZE];
+                let is_page = decompress(stored, &mut page);
+                *ring.page_mut(self.next) = page;
+                let Entry { kind, epoch, address, length, .. } = *entry;
+                ring.rewrite(self.next, &Entry::raw(kind, epoch, address, length));
+                is_page
+            }
+        };
+        if is_sound { Ok(()) } else { Err(StagingFault::Encoding(entry.address)) }
+    }
+
+    /// Makes sure, before its epoch can be acknowledged, that a page will have a place, and a
+    /// relative one its last version.
+    fn provide_page(
+        &self,
+        memory: &mut impl TwinMemory,
+        entry: &Entry,
+    ) -> Result<(), StagingFault> {
+        let gfn = entry.address;
         let state = self.complete.as_ref().map(|complete| &complete.state);
         if self.aside.keeps(state, gfn) {
             return Ok(());
+        }
+        if entry.encoding.is_relative() {
+            return if memory.has_page(gfn) { Ok(()) } else { Err(StagingFault::Base(gfn)) };
         }
         memory.provide_page(gfn).map_err(|NoMemoryAt(gfn)| StagingFault::Gfn(gfn))
     }
 
     /// Brings one page to where it belongs.
-    fn write_page(
+    fn update_page(
         &mut self,
         ring: &Consumer,
         memory: &mut impl TwinMemory,
         index: u64,
         entry: &Entry,
     ) -> Result<(), StagingFault> {
-        let page = match entry.encoding {
-            Encoding::Raw => Some(ring.page(index)),
-            Encoding::Zero => None,
-        };
+        // A hostile other half can change descriptor and bytes after they were looked at.
         let gfn = entry.address;
-        // A hostile other half can change a descriptor after it was looked at.
         if gfn >= self.gfn_count {
             return Err(StagingFault::Gfn(gfn));
         }
+        let (mut stored, mut page) = ([0; PAGE_SIZE], [0; PAGE_SIZE]);
+        let stored = &mut stored[..usize::from(entry.stored_size)];
+        let update = match entry.encoding {
+            Encoding::Raw => PageUpdate::Whole(ring.page(index)),
+            Encoding::Zero => PageUpdate::Zeros,
+            Encoding::Unchanged => PageUpdate::Nothing,
+            Encoding::Delta => {
+                ring.copy_out(index, 0, stored);
+                let delta = Delta::parse(stored).ok_or(StagingFault::Encoding(gfn))?;
+                PageUpdate::Changes(delta)
+            }
+            Encoding::Lz4 => {
+                ring.copy_out(index, 0, stored);
+                if !decompress(stored, &mut page) {
+                    return Err(StagingFault::Encoding(gfn));
+                }
+                PageUpdate::Whole(&page)
+            }
+        };
         let state = self.complete.as_ref().map(|complete| &complete.state);
-        if self.aside.take(state, gfn, page) {
-            return Ok(());
-        }
-        memory.write_page(gfn, page).map_err(|NoMemoryAt(gfn)| StagingFault::Gfn(gfn))
+        self.aside.bring(state, gfn, &update, memory).map_err(|NoMemoryAt(gfn)| {
+            if update.is_relative() { StagingFault::Base(gfn) } else { StagingFault::Gfn(gfn) }
+        })
     }
 }
 
 #[cfg(test)]
 #[path = "staging_tests.rs"]
-mod tests;
+pub(super) mod tests;
+
+#[cfg(test)]
+#[path = "encoded_tests.rs"]
+mod encoded_tests;

@@ -52,6 +52,10 @@ pub enum StagingFault {
     State(StateFault),
     /// A page lies where the twin can have no memory.
     Gfn(u64),
+    /// The bytes of a page cannot be decoded.
+    Encoding(u64),
+    /// A page came as changes of a version that the twin never had.
+    Base(u64),
 }
 
 impl fmt::Display for StagingFault {
@@ -63,6 +67,8 @@ impl fmt::Display for StagingFault {
                 f,
                 "the twin can have no memory at gfn {gfn:#x}: give it the guest's configuration"
             ),
+            Self::Encoding(gfn) => write!(f, "the page at gfn {gfn:#x} came in a broken encoding"),
+            Self::Base(gfn) => write!(f, "changes came of a page at gfn {gfn:#x} that never came"),
             Self::Order { wanted, found } => {
                 write!(f, "an entry of epoch {found} came within epoch {wanted}")
             }

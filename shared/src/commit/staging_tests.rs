@@ -7,28 +7,53 @@ use crate::revive::check::{StateFault, sample};
 use crate::ring::Producer;
 use crate::xen::hvm_context::{HvmContextWriter, HvmCpuRecord, RecordType};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const GFN_COUNT: u64 = 0x10_0000;
 const CONTEXT_SIZE: usize = 4568;
 
-/// Memory at every gfn below 0x100.
+type Page = [u8; PAGE_SIZE];
+
+/// Memory at every gfn below 0x100, as soon as it is asked for.
 #[derive(Default)]
-struct Memory(BTreeMap<u64, u8>);
+pub struct Memory {
+    pub pages: BTreeMap<u64, Page>,
+    provided: BTreeSet<u64>,
+}
+
+impl Memory {
+    /// The first byte of each page.
+    fn firsts(&self) -> BTreeMap<u64, u8> {
+        self.pages.iter().map(|(&gfn, page)| (gfn, page[0])).collect()
+    }
+}
 
 impl TwinMemory for Memory {
     fn provide_page(&mut self, gfn: u64) -> Result<(), NoMemoryAt> {
+        self.provided.insert(gfn);
         if gfn < 0x100 { Ok(()) } else { Err(NoMemoryAt(gfn)) }
     }
 
-    fn write_page(&mut self, gfn: u64, page: Option<&[u8; PAGE_SIZE]>) -> Result<(), NoMemoryAt> {
-        self.provide_page(gfn)?;
-        self.0.insert(gfn, page.map_or(0, |page| page[0]));
+    fn has_page(&self, gfn: u64) -> bool {
+        self.pages.contains_key(&gfn) || self.provided.contains(&gfn)
+    }
+
+    fn read_page(&self, gfn: u64, target: &mut Page) -> bool {
+        self.pages.get(&gfn).inspect(|page| *target = **page).is_some()
+    }
+
+    fn update_page(&mut self, gfn: u64, update: &PageUpdate<'_>) -> Result<(), NoMemoryAt> {
+        if update.is_relative() {
+            update.apply(self.pages.get_mut(&gfn).ok_or(NoMemoryAt(gfn))?);
+        } else {
+            self.provide_page(gfn)?;
+            update.apply(self.pages.entry(gfn).or_insert([0xdd; PAGE_SIZE]));
+        }
         Ok(())
     }
 }
 
-fn push_page(producer: &mut Producer, epoch: u64, gfn: u64, value: u8) {
+pub fn push_page(producer: &mut Producer, epoch: u64, gfn: u64, value: u8) {
     push(producer, Entry::raw(EntryKind::Page, epoch, gfn, 4096), &[value; PAGE_SIZE]);
 }
 
@@ -41,7 +66,7 @@ fn push_parts(producer: &mut Producer, kind: EntryKind, epoch: u64, bytes: &[u8]
 }
 
 /// State, context and end of an epoch with this many pages; the context is filled with a byte.
-fn push_end(producer: &mut Producer, state: &CheckpointState, pages: u64, fill: u8) {
+pub fn push_end(producer: &mut Producer, state: &CheckpointState, pages: u64, fill: u8) {
     let epoch = state.epoch;
     let mut bytes = [0; CHECKPOINT_STATE_SIZE_MAX];
     let size = encode(state, &mut bytes).unwrap();
@@ -70,7 +95,7 @@ fn staging() -> Staging {
 }
 
 /// Takes turns until there is nothing to do; the epochs that became complete.
-fn run(staging: &mut Staging, ring: &mut Consumer, memory: &mut Memory) -> Vec<u64> {
+pub fn run(staging: &mut Staging, ring: &mut Consumer, memory: &mut Memory) -> Vec<u64> {
     let mut complete = Vec::new();
     loop {
         match staging.turn(ring, memory).unwrap() {
@@ -82,7 +107,7 @@ fn run(staging: &mut Staging, ring: &mut Consumer, memory: &mut Memory) -> Vec<u
 }
 
 /// A full copy of one page, gfn 1 with value 1, up to its completion.
-fn full_copy(producer: &mut Producer, ring: &mut Consumer, memory: &mut Memory) -> Staging {
+pub fn full_copy(producer: &mut Producer, ring: &mut Consumer, memory: &mut Memory) -> Staging {
     let mut staging = staging();
     push_page(producer, 1, 1, 1);
     push_end(producer, &sample::state(1), 1, 1);
@@ -97,7 +122,7 @@ fn the_full_copy_is_applied_as_it_comes() {
     push_page(&mut producer, 1, 5, 50);
     push_page(&mut producer, 1, sample::TWIN.store_gfn, 60);
     assert_eq!(staging.turn(&mut consumer, &mut memory), Ok(StagingProgress::Moved));
-    assert_eq!(memory.0, BTreeMap::from([(5, 50)]));
+    assert_eq!(memory.firsts(), BTreeMap::from([(5, 50)]));
     assert_eq!(staging.aside().store.bytes(), Some(&[60; PAGE_SIZE]));
     assert_eq!(consumer.available(), Ok(2..2));
     assert!(staging.complete().is_none(), "without its end there is nothing to revive");
@@ -113,23 +138,23 @@ fn an_epoch_is_complete_before_any_of_it_is_applied() {
     let (mut producer, mut consumer) = ring();
     let mut memory = Memory::default();
     let mut staging = full_copy(&mut producer, &mut consumer, &mut memory);
-    memory.0.clear();
+    memory.pages.clear();
     push_page(&mut producer, 2, 7, 1);
     push_page(&mut producer, 2, 7, 2);
-    let zero = Entry::raw(EntryKind::Page, 2, 8, 4096);
-    push(&mut producer, Entry { encoding: Encoding::Zero, ..zero }, &[9; 64]);
+    let zero = Entry::raw(EntryKind::Page, 2, 8, 4096).encoded(Encoding::Zero, 0);
+    push(&mut producer, zero, &[9; 64]);
     push_page(&mut producer, 2, sample::state(2).shared_info_gfn, 3);
     push_page(&mut producer, 2, 0x9001, 4);
     run(&mut staging, &mut consumer, &mut memory);
-    assert!(memory.0.is_empty());
+    assert!(memory.pages.is_empty());
     let available = consumer.available().unwrap();
     assert_eq!(available.end - available.start, 5, "a torn epoch stays in the ring");
     push_end(&mut producer, &sample::state(2), 5, 0xaa);
     assert_eq!(staging.turn(&mut consumer, &mut memory), Ok(StagingProgress::Complete(2)));
-    assert!(memory.0.is_empty() && !staging.is_applied());
+    assert!(memory.pages.is_empty() && !staging.is_applied());
     run(&mut staging, &mut consumer, &mut memory);
     assert!(staging.is_applied());
-    assert_eq!(memory.0, BTreeMap::from([(7, 2), (8, 0)]));
+    assert_eq!(memory.firsts(), BTreeMap::from([(7, 2), (8, 0)]));
     assert_eq!(staging.aside().shared_info.bytes(), Some(&[3; PAGE_SIZE]));
     let complete = staging.complete().unwrap();
     assert_eq!(complete.state, sample::state(2));
@@ -145,7 +170,7 @@ fn a_torn_epoch_leaves_the_newest_complete_one() {
     push_page(&mut producer, 2, sample::TWIN.store_gfn, 3);
     push_parts(&mut producer, EntryKind::HvmContext, 2, &context(2));
     assert_eq!(run(&mut staging, &mut consumer, &mut memory), []);
-    assert_eq!(memory.0, BTreeMap::from([(1, 1)]));
+    assert_eq!(memory.firsts(), BTreeMap::from([(1, 1)]));
     assert!(staging.aside().store.bytes().is_none());
     let complete = staging.complete().unwrap();
     assert_eq!((complete.state.epoch, complete.hvm_context()), (1, &context(1)[..]));
@@ -249,17 +274,17 @@ proptest! {
             for (gfn, value) in pages {
                 push_page(&mut producer, number, *gfn, *value);
                 prop_assert_eq!(run(&mut staging, &mut consumer, &mut memory), []);
-                prop_assert_eq!(&memory.0, &expected);
+                prop_assert_eq!(&memory.firsts(), &expected);
             }
             expected.extend(pages.iter().copied());
             push_end(&mut producer, &sample::state(number), pages.len() as u64, 0);
             prop_assert_eq!(run(&mut staging, &mut consumer, &mut memory), [number]);
-            prop_assert_eq!(&memory.0, &expected);
+            prop_assert_eq!(&memory.firsts(), &expected);
         }
         for (gfn, value) in torn {
             push_page(&mut producer, epochs.len() as u64 + 2, gfn, value);
         }
         prop_assert_eq!(run(&mut staging, &mut consumer, &mut memory), []);
-        prop_assert_eq!(&memory.0, &expected);
+        prop_assert_eq!(&memory.firsts(), &expected);
     }
 }

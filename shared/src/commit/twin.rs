@@ -5,10 +5,12 @@
 //! has ended, and leave.
 
 use core::fmt;
+use core::sync::atomic::Ordering;
 
 use super::mark;
 use super::staging::{NoMemoryAt, TwinMemory};
 use crate::codec::DomainDescription;
+use crate::codec::page::PageUpdate;
 use crate::limits::{DOMAIN_NAME_SIZE_MAX, PAGE_SIZE, XL_CONFIG_SIZE_MAX};
 use crate::platform::linux::command::{CommandError, Program};
 use crate::platform::linux::file::{FileError, read_small, write_atomically};
@@ -243,12 +245,29 @@ impl TwinMemory for Twin<'_> {
         Ok(())
     }
 
-    fn write_page(&mut self, gfn: u64, page: Option<&[u8; PAGE_SIZE]>) -> Result<(), NoMemoryAt> {
-        self.provide_page(gfn)?;
+    fn has_page(&self, gfn: u64) -> bool {
+        self.memory.is_present(gfn)
+    }
+
+    fn read_page(&self, gfn: u64, target: &mut [u8; PAGE_SIZE]) -> bool {
+        let page = self.memory.page(gfn);
+        page.inspect(|page| page.copy_out(target)).is_some()
+    }
+
+    fn update_page(&mut self, gfn: u64, update: &PageUpdate<'_>) -> Result<(), NoMemoryAt> {
+        if !update.is_relative() {
+            self.provide_page(gfn)?;
+        }
         let target = self.memory.page(gfn).ok_or(NoMemoryAt(gfn))?;
-        match page {
-            Some(bytes) => target.copy_in(bytes),
-            None => target.zero(),
+        match update {
+            PageUpdate::Whole(bytes) => target.copy_in(bytes),
+            PageUpdate::Zeros => target.zero(),
+            PageUpdate::Changes(delta) => {
+                for (place, bytes) in delta.changes() {
+                    target.words()[place].store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+                }
+            }
+            PageUpdate::Nothing => {}
         }
         Ok(())
     }

@@ -241,6 +241,7 @@ mod tests {
     use super::super::ship::Ship;
     use super::super::{BackupLink, LinkOptions, PrimaryLink};
     use super::*;
+    use crate::codec::page::{PageEncoder, ShadowCache};
     use crate::ring::{Consumer, GoodbyeReason, Producer, Ring};
     use crate::wire::{ETHERTYPE_DEFAULT, EthernetAddress, SecretKey};
 
@@ -308,7 +309,7 @@ mod tests {
                 now_us: 0,
                 capture,
                 ship_ring,
-                ship: Box::new(Ship::new(options(1, 2), 0)),
+                ship: Box::new(Ship::new(options(1, 2), PageEncoder::new(ShadowCache::off()), 0)),
                 cables: [cable(), cable()],
                 receive: Box::new(Receive::new(options(2, 1), 0)),
                 receive_ring,

@@ -6,17 +6,18 @@
 
 use super::process::Turns;
 use super::{LinkOptions, PrimaryLink};
+use crate::codec::page::PageEncoder;
 
 /// The primary's network process.
 pub type Ship = Turns<PrimaryLink>;
 
 impl Ship {
-    /// A process that calls the backup as soon as it takes turns.
+    /// A process that calls the backup as soon as it takes turns, and encodes pages so.
     ///
     /// # Panics
     /// If the options break their own rules.
     #[must_use]
-    pub fn new(options: LinkOptions, now_us: u64) -> Self {
-        Self::of(PrimaryLink::new(options, now_us))
+    pub fn new(options: LinkOptions, encoder: PageEncoder, now_us: u64) -> Self {
+        Self::of(PrimaryLink::new(options, encoder, now_us))
     }
 }

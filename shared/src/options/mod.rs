@@ -33,12 +33,12 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
 
     primary-helper protect --domain NAME|ID --config XL.CFG --link IFACE=PEER_MAC --key-file FILE
                            [--interval-ms 25|auto] [--pause-target-us 500] [--timeout-ms 500]
-                           [--gate plug|none] [--capture-core N] [--ship-core N]
+                           [--gate plug|none] [--delta-cache 64M] [--capture-core N] [--ship-core N]
                            [--state-dir /run/pollux]
     primary-helper rehearse --link IFACE=PEER_MAC --key-file FILE [--memory 1G] [--dirty-pages 1000]
                            [--hot-percent 90] [--change-bytes 256] [--trace FILE] [--seconds 10]
-                           [--interval-ms 25|auto] [--pause-target-us 500] [--timeout-ms 500]
-                           [--capture-core N] [--ship-core N]
+                           [--epochs N] [--interval-ms 25|auto] [--pause-target-us 500] [--delta-cache 64M]
+                           [--timeout-ms 500] [--capture-core N] [--ship-core N]
     primary-helper status  [--domain NAME] [--state-dir /run/pollux]
 
     --domain        the running guest, by name or domid
@@ -49,6 +49,8 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
     --pause-target-us  longest pause wanted; pages that would not fit into it are copied before
     --timeout-ms    silence after which the backup counts as lost, 50 to 60000
     --gate          plug holds the guest's output until the backup has its state; none does not
+    --delta-cache   memory, locked, for pages as they were sent last, so that only changes are
+                    sent; 1/512 of it more for its table; K, M or G; 0 for none
     --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)
 
 rehearse sends an invented guest to `backup-helper stand-by`, and prints what it measured; no Xen needed:
@@ -58,6 +60,7 @@ rehearse sends an invented guest to `backup-helper stand-by`, and prints what it
     --change-bytes  bytes that change in each, 1 to 4096
     --trace         replay the recorded writes of a guest instead, of the trace's own size and speed
     --seconds       how long to measure; the default for a trace is once through it
+    --epochs        measure so many epochs, if they are over before that time
 
 `doctor` is not part of this version.
 Exit status: 0 ended as asked, 1 failed, 2 usage.

@@ -40,6 +40,8 @@ pub struct ProtectOptions<'a> {
     pub timeout_ms: u32,
     /// How output is held back.
     pub gate: GateKind,
+    /// Bytes of shadow pages for deltas; 0 for none.
+    pub delta_cache_size: u64,
     /// Core for capture, then polled without pause.
     pub capture_core: Option<u16>,
     /// Core for ship, then polled without pause.
@@ -79,6 +81,7 @@ fn parse_protect<'a>(
     let mut pause_target = Value::new("--pause-target-us");
     let mut timeout = Value::new("--timeout-ms");
     let mut gate = Value::new("--gate");
+    let mut delta_cache = Value::new("--delta-cache");
     let mut capture_core = Value::new("--capture-core");
     let mut ship_core = Value::new("--ship-core");
     let mut state_directory = Value::new("--state-dir");
@@ -93,6 +96,7 @@ fn parse_protect<'a>(
             &mut pause_target,
             &mut timeout,
             &mut gate,
+            &mut delta_cache,
             &mut capture_core,
             &mut ship_core,
             &mut state_directory,
@@ -110,6 +114,7 @@ fn parse_protect<'a>(
         pause_target_us: pause_target.pause_target_us()?,
         timeout_ms: timeout.timeout_ms()?,
         gate: gate.gate()?,
+        delta_cache_size: delta_cache.delta_cache_size()?,
         capture_core: capture_core.core()?,
         ship_core: ship_core.core()?,
         state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
@@ -150,7 +155,7 @@ mod tests {
         assert_eq!((options.interval, options.timeout_ms), (Interval::Fixed(25), 500));
         assert_eq!(options.pause_target_us, 500);
         assert_eq!((options.gate, options.capture_core), (GateKind::Plug, None));
-        assert_eq!(options.state_directory, "/run/pollux");
+        assert_eq!((options.state_directory, options.delta_cache_size), ("/run/pollux", 64 << 20));
         assert_eq!(options.link.peer_mac, [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
     }
 
@@ -178,6 +183,10 @@ mod tests {
             ("--pause-target-us 10", "--pause-target-us 10: give 50 to 1000000 microseconds"),
             ("--timeout-ms x", "--timeout-ms x: give 50 to 60000 milliseconds"),
             ("--gate open", "--gate open: give plug or none"),
+            (
+                "--delta-cache 17G",
+                "--delta-cache 17G: give a size of at most 16G, as in 64M, or 0 for none",
+            ),
             ("--ship-core -1", "--ship-core -1: give a core's number, 0 to 1023"),
         ] {
             let whole = std::format!("{PROTECT} {addition}");

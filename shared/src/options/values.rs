@@ -6,8 +6,9 @@ use getargs::{Opt, Options};
 
 use super::error::UsageError;
 use crate::limits::{
-    CORE_COUNT_MAX, INTERFACE_NAME_SIZE_MAX, INTERVAL_MS_MAX, INTERVAL_MS_MIN, PAUSE_TARGET_US_MAX,
-    PAUSE_TARGET_US_MIN, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
+    CORE_COUNT_MAX, DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX, INTERFACE_NAME_SIZE_MAX,
+    INTERVAL_MS_MAX, INTERVAL_MS_MIN, PAUSE_TARGET_US_MAX, PAUSE_TARGET_US_MIN, TIMEOUT_MS_MAX,
+    TIMEOUT_MS_MIN,
 };
 use crate::text::FixedText;
 
@@ -137,6 +138,12 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Bytes of shadow pages for deltas; 0 for none.
+    pub fn delta_cache_size(&self) -> Result<u64, UsageError> {
+        let expected = "a size of at most 16G, as in 64M, or 0 for none";
+        self.size(0..=DELTA_CACHE_SIZE_MAX, DELTA_CACHE_SIZE_DEFAULT, expected)
+    }
+
     /// Silence after which the peer counts as lost, in milliseconds.
     pub fn timeout_ms(&self) -> Result<u32, UsageError> {
         self.number(TIMEOUT_MS_MIN, TIMEOUT_MS_MAX, 500, "50 to 60000 milliseconds")
@@ -161,13 +168,16 @@ impl<'a> Value<'a> {
 }
 
 fn parse_size(text: &str) -> Option<u64> {
-    let units = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)];
-    let with_unit = |&(unit, size): &(&str, u64)| Some((text.strip_suffix(unit)?, size));
-    let (digits, unit) = units.iter().find_map(with_unit).unwrap_or((text, 1));
-    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<u64>().ok()?.checked_mul(unit)
+    let (digits, shift) = match text.as_bytes().last()? {
+        b'K' => (&text[..text.len() - 1], 10),
+        b'M' => (&text[..text.len() - 1], 20),
+        b'G' => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    // `parse` would take a sign.
+    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
+    number.checked_mul(1 << shift)
 }
 
 fn parse_link(text: &str) -> Option<Link<'_>> {
@@ -239,18 +249,23 @@ mod tests {
     use super::{parse_link, parse_mac, parse_size};
 
     #[test]
-    fn sizes_are_digits_and_perhaps_a_unit() {
+    fn sizes_have_a_unit_or_none() {
         for (text, size) in [
+            ("0", Some(0)),
             ("4096", Some(4096)),
             ("64K", Some(64 << 10)),
             ("64M", Some(64 << 20)),
             ("1G", Some(1 << 30)),
+            ("17179869183G", Some(17_179_869_183 << 30)),
             ("17179869184G", None),
             ("", None),
-            ("G", None),
-            ("1g", None),
+            ("M", None),
+            ("1m", None),
+            ("1MB", None),
             ("+1M", None),
+            ("-1", None),
             ("1.5G", None),
+            ("1\u{e9}", None),
         ] {
             assert_eq!(parse_size(text), size, "{text}");
         }

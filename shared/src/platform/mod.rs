@@ -7,3 +7,4 @@
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod processor;
+pub mod vector;

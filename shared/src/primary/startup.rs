@@ -9,6 +9,7 @@ use super::error::ProtectError;
 use super::protection::Protection;
 use super::surroundings::Program;
 use crate::capture::{Capture, Store, preconditions};
+use crate::codec::page::{PageEncoder, ShadowCache};
 use crate::limits::{
     DOMAIN_NAME_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY, XENSTORE_ANSWER_MS_MAX_PRIMARY,
     XL_CONFIG_SIZE_MAX,
@@ -20,6 +21,7 @@ use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::file::read_small;
 use crate::platform::linux::key_file::read_key_file;
 use crate::platform::linux::lock::lock_memory;
+use crate::platform::linux::memory::MemoryError;
 use crate::platform::linux::output_gate::OutputGate;
 use crate::platform::linux::packet_socket::PacketSocket;
 use crate::platform::linux::priority::take_precedence;
@@ -29,6 +31,7 @@ use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::xenbus::open_xenstore;
 use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
+use crate::platform::vector;
 use crate::ring::{Consumer, Producer, Ring};
 use crate::start::{StartError, open_link};
 use crate::status::{Histogram, Role, State};
@@ -43,6 +46,7 @@ use crate::xen::{Domid, Xen};
 /// [`ProtectError`], one line for people. The guest runs on in every case.
 pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     check_processor()?;
+    vector::choose();
     let key = read_key_file(options.key_file)?;
     let mut config = [0; XL_CONFIG_SIZE_MAX];
     let config = read_small(options.config, &mut config)
@@ -63,8 +67,12 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     }
     release_previous(&mut store, &status, domid)?;
     take_precedence();
-    let ship =
-        ShipOptions { link: options.link, timeout_ms: options.timeout_ms, core: options.ship_core };
+    let ship = ShipOptions {
+        link: options.link,
+        timeout_ms: options.timeout_ms,
+        delta_cache_size: options.delta_cache_size,
+        core: options.ship_core,
+    };
     let (ship, producer, watched) = start_ship(&ship, socket, key)?;
     lock_memory()?;
     let (gate, has_left_gate) = open_gate(options, domid, &name)?;
@@ -114,6 +122,7 @@ fn find_domain(
 pub(super) struct ShipOptions<'a> {
     pub link: Link<'a>,
     pub timeout_ms: u32,
+    pub delta_cache_size: u64,
     pub core: Option<u16>,
 }
 
@@ -134,7 +143,15 @@ pub(super) fn start_ship(
                 crate::log!("{}: {error}", options.link.interface);
                 exit(ExitStatus::Failed);
             }
-            let mut ship = Ship::new(link, clock::monotonic_us());
+            // Taken here, since a child has its own.
+            let shadow = match shadow_cache(options) {
+                Ok(shadow) => shadow,
+                Err(error) => {
+                    crate::log!("--delta-cache: {error}, or make it smaller");
+                    exit(ExitStatus::Failed)
+                }
+            };
+            let mut ship = Ship::new(link, PageEncoder::new(shadow), clock::monotonic_us());
             let half = LinkHalf { link: options.link, socket, core: options.core, parent };
             exit(half.run(&mut ship, &mut ring))
         }
@@ -144,6 +161,10 @@ pub(super) fn start_ship(
             Ok((child, producer, watched))
         }
     }
+}
+
+fn shadow_cache(options: &ShipOptions<'_>) -> Result<ShadowCache, MemoryError> {
+    ShadowCache::create(usize::try_from(options.delta_cache_size).expect("bounded by the options"))
 }
 
 /// Opens the gate that a killed helper left at this guest's last incarnation. Where that domid

@@ -12,8 +12,9 @@ use crate::limits::PAGE_SIZE;
 ///
 /// What [`available`](Self::available) has shown stays as it is until it is
 /// [`release`](Self::release)d, so it can be read as often as needed: it is ship's buffer for
-/// retransmission and commit's staging area. A hostile producer can still scribble over it; that
-/// changes bytes, never where they are read from.
+/// retransmission and commit's staging area. Until then it is the consumer's, who may
+/// [`rewrite`](Self::rewrite) it: ship encodes pages where they lie, commit decodes them there. A
+/// hostile producer can still scribble over it; that changes bytes, never where they are read from.
 #[derive(Debug)]
 pub struct Consumer {
     view: View,
@@ -35,7 +36,8 @@ impl Consumer {
     }
 
     /// Takes the memory of the first `entry_count` entries from the kernel and locks it in this
-    /// process; the other process then meets it as well. Zeroing takes about a second per 4 GiB.
+    /// process. The other process shares it, but meets each page by a fault of its own until it has
+    /// called this, too. Zeroing takes about a second per 4 GiB.
     ///
     /// # Errors
     /// [`MemoryError`] when there is too little memory or the process may not lock it.
@@ -129,12 +131,20 @@ impl Consumer {
         self.view.memory.page(self.view.slot_offset(self.slot(index)))
     }
 
-    /// Whether every byte of the slot of entry `index` is zero.
-    #[must_use]
-    pub fn is_zero(&self, index: u64) -> bool {
-        let start = self.view.slot_offset(self.slot(index));
-        let mut words = (start..start + PAGE_SIZE).step_by(8);
-        words.all(|offset| self.view.memory.word(offset).load(Ordering::Relaxed) == 0)
+    /// The slot of entry `index`, to be written; what it then holds is said with
+    /// [`rewrite`](Self::rewrite).
+    pub fn page_mut(&mut self, index: u64) -> &mut [u8; PAGE_SIZE] {
+        let offset = self.view.slot_offset(self.slot(index));
+        self.view.memory.page_mut(offset)
+    }
+
+    /// Describes entry `index` anew, whose slot was written.
+    pub fn rewrite(&mut self, index: u64, entry: &Entry) {
+        assert!(entry.is_consistent(), "an entry's sizes fit its kind and encoding");
+        let slot = self.slot(index);
+        for (number, word) in entry.to_words().into_iter().enumerate() {
+            self.view.descriptor_word(slot, number).store(word, Ordering::Relaxed);
+        }
     }
 
     /// Gives the entries before `index` back to the producer.

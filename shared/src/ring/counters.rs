@@ -34,6 +34,18 @@ pub struct LinkCounters {
     /// Longest time between two turns of the link process while protected, in microseconds: what
     /// the host kept it waiting.
     pub stall_us_max: u64,
+    /// Primary: pages sent as they are, of 4096 bytes each.
+    pub pages_raw: u64,
+    /// Primary: pages of zeros.
+    pub pages_zero: u64,
+    /// Primary: pages that were as they had been sent last.
+    pub pages_unchanged: u64,
+    /// Primary: pages sent as their changes.
+    pub pages_delta: u64,
+    /// Primary: pages sent as LZ4 blocks.
+    pub pages_lz4: u64,
+    /// Primary: bytes of all these pages after encoding, without the headers around them.
+    pub page_bytes_stored: u64,
     /// Processor time that the link process has used, in microseconds.
     pub processor_us: u64,
     /// Page faults that it has met.
@@ -42,7 +54,7 @@ pub struct LinkCounters {
 
 impl LinkCounters {
     /// Words that the counters take.
-    pub const WORD_COUNT: usize = 17;
+    pub const WORD_COUNT: usize = 23;
 
     pub(super) const fn to_words(self) -> [u64; Self::WORD_COUNT] {
         [
@@ -61,6 +73,12 @@ impl LinkCounters {
             self.round_trip_us,
             self.silence_us_max,
             self.stall_us_max,
+            self.pages_raw,
+            self.pages_zero,
+            self.pages_unchanged,
+            self.pages_delta,
+            self.pages_lz4,
+            self.page_bytes_stored,
             self.processor_us,
             self.fault_count,
         ]
@@ -83,8 +101,14 @@ impl LinkCounters {
             round_trip_us: words[12],
             silence_us_max: words[13],
             stall_us_max: words[14],
-            processor_us: words[15],
-            fault_count: words[16],
+            pages_raw: words[15],
+            pages_zero: words[16],
+            pages_unchanged: words[17],
+            pages_delta: words[18],
+            pages_lz4: words[19],
+            page_bytes_stored: words[20],
+            processor_us: words[21],
+            fault_count: words[22],
         }
     }
 }

@@ -56,19 +56,34 @@ impl EntryKind {
 pub enum Encoding {
     /// As they are.
     Raw = 0,
-    /// Every byte is zero; the slot holds nothing of meaning. Pages only.
+    /// Every byte is zero; the slot holds nothing of meaning. Pages only, as are all that follow.
     Zero = 1,
+    /// The page is as it was when it was sent last in this session; the slot holds nothing.
+    Unchanged = 2,
+    /// Its changes since it was sent last in this session, see `codec::page::Delta`.
+    Delta = 3,
+    /// An LZ4 block of the whole page.
+    Lz4 = 4,
 }
 
 impl Encoding {
     /// The encoding with this number, if there is one.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::Raw),
-            1 => Some(Self::Zero),
-            _ => None,
-        }
+        Some(match number {
+            0 => Self::Raw,
+            1 => Self::Zero,
+            2 => Self::Unchanged,
+            3 => Self::Delta,
+            4 => Self::Lz4,
+            _ => return None,
+        })
+    }
+
+    /// Whether it says nothing without the page's last version.
+    #[must_use]
+    pub const fn is_relative(self) -> bool {
+        matches!(self, Self::Unchanged | Self::Delta)
     }
 }
 
@@ -79,8 +94,10 @@ pub struct Entry {
     pub kind: EntryKind,
     /// How the bytes lie in the slot.
     pub encoding: Encoding,
-    /// Bytes that it stands for, at most 4096; a zero page has 4096 too.
+    /// Bytes that it stands for, at most 4096; a page has 4096 in every encoding.
     pub length: u16,
+    /// Bytes that lie in the slot, from its start on, and that travel.
+    pub stored_size: u16,
     /// The epoch that it belongs to.
     pub epoch: u64,
     /// Which page or part; its meaning depends on the kind.
@@ -91,41 +108,48 @@ impl Entry {
     /// An entry whose bytes lie in the slot as they are.
     #[must_use]
     pub const fn raw(kind: EntryKind, epoch: u64, address: u64, length: u16) -> Self {
-        Self { kind, encoding: Encoding::Raw, length, epoch, address }
+        Self { kind, encoding: Encoding::Raw, length, stored_size: length, epoch, address }
     }
 
-    /// Whether kind, encoding and length go together.
+    /// The same entry in another encoding.
+    #[must_use]
+    pub const fn encoded(self, encoding: Encoding, stored_size: u16) -> Self {
+        Self { encoding, stored_size, ..self }
+    }
+
+    /// Whether kind, encoding and sizes go together.
     #[must_use]
     pub const fn is_consistent(&self) -> bool {
-        match self.kind {
+        let length_fits = match self.kind {
             EntryKind::Page => self.length as usize == PAGE_SIZE,
-            EntryKind::EpochEnd | EntryKind::Digest | EntryKind::DigestOfAll => {
-                self.length == 0 && matches!(self.encoding, Encoding::Raw)
+            EntryKind::EpochEnd | EntryKind::Digest | EntryKind::DigestOfAll => self.length == 0,
+            _ => self.length as usize <= PAGE_SIZE,
+        };
+        let is_page = matches!(self.kind, EntryKind::Page);
+        length_fits
+            && match self.encoding {
+                Encoding::Raw => self.stored_size == self.length,
+                Encoding::Zero | Encoding::Unchanged => is_page && self.stored_size == 0,
+                Encoding::Delta | Encoding::Lz4 => {
+                    is_page && self.stored_size > 0 && (self.stored_size as usize) < PAGE_SIZE
+                }
             }
-            _ => self.length as usize <= PAGE_SIZE && matches!(self.encoding, Encoding::Raw),
-        }
-    }
-
-    /// Bytes that lie in the slot, and that travel.
-    #[must_use]
-    pub const fn stored_size(&self) -> usize {
-        match self.encoding {
-            Encoding::Raw => self.length as usize,
-            Encoding::Zero => 0,
-        }
     }
 
     pub(super) const fn to_words(self) -> [u64; ENTRY_WORD_COUNT] {
-        let first = self.kind as u64 | (self.encoding as u64) << 8 | (self.length as u64) << 16;
-        [first, self.epoch, self.address, 0]
+        let numbers = self.kind as u64 | (self.encoding as u64) << 8;
+        let sizes = (self.length as u64) << 16 | (self.stored_size as u64) << 32;
+        [numbers | sizes, self.epoch, self.address, 0]
     }
 
     pub(super) fn from_words(words: [u64; ENTRY_WORD_COUNT]) -> Result<Self, RingError> {
-        let [kind, encoding, length_low, length_high, ..] = words[0].to_le_bytes();
+        let [kind, encoding, length_low, length_high, stored_low, stored_high, ..] =
+            words[0].to_le_bytes();
         let entry = Self {
             kind: EntryKind::from_number(kind).ok_or(RingError::Entry)?,
             encoding: Encoding::from_number(encoding).ok_or(RingError::Entry)?,
             length: u16::from_le_bytes([length_low, length_high]),
+            stored_size: u16::from_le_bytes([stored_low, stored_high]),
             epoch: words[1],
             address: words[2],
         };
@@ -141,7 +165,7 @@ pub enum RingError {
     Index,
     /// The capacity is beyond the ring's limit, or was changed when it may not be.
     Capacity,
-    /// A descriptor has an unknown kind or encoding, or a length that does not fit them.
+    /// A descriptor has an unknown kind or encoding, or sizes that do not fit them.
     Entry,
 }
 
@@ -183,6 +207,21 @@ mod tests {
             let entry = Entry::raw(kind, epoch, address, length);
             prop_assert_eq!(Entry::from_words(entry.to_words()), Ok(entry));
         }
+
+        #[test]
+        fn sizes_must_fit_the_encoding(encoding in 0u8..=4, stored_size in 0u16..=4097) {
+            let encoding = Encoding::from_number(encoding).unwrap();
+            let page = Entry::raw(EntryKind::Page, 1, 2, 4096).encoded(encoding, stored_size);
+            let fits = match encoding {
+                Encoding::Raw => stored_size == 4096,
+                Encoding::Zero | Encoding::Unchanged => stored_size == 0,
+                Encoding::Delta | Encoding::Lz4 => (1..4096).contains(&stored_size),
+            };
+            prop_assert_eq!(page.is_consistent(), fits);
+            prop_assert_eq!(Entry::from_words(page.to_words()), if fits { Ok(page) } else { Err(RingError::Entry) });
+            let state = Entry::raw(EntryKind::State, 1, 0, 4096).encoded(encoding, stored_size);
+            prop_assert_eq!(state.is_consistent(), fits && encoding == Encoding::Raw);
+        }
     }
 
     #[test]
@@ -195,9 +234,13 @@ mod tests {
         }
         assert_eq!(EntryKind::EpochEnd as u8, 6);
         assert_eq!(EntryKind::Page as u8, 3);
-        assert_eq!(Encoding::Zero as u8, 1);
-        let page = Entry { encoding: Encoding::Zero, ..Entry::raw(EntryKind::Page, 2, 3, 4096) };
-        assert_eq!(page.to_words(), [0x1000_0103, 2, 3, 0]);
+        for number in 0..=u8::MAX {
+            let encoding = Encoding::from_number(number).map(|encoding| encoding as u8);
+            assert_eq!(encoding, (number <= 4).then_some(number));
+        }
+        assert_eq!([Encoding::Zero, Encoding::Delta, Encoding::Lz4].map(|it| it as u8), [1, 3, 4]);
+        let page = Entry::raw(EntryKind::Page, 2, 3, 4096).encoded(Encoding::Delta, 0x123);
+        assert_eq!(page.to_words(), [0x0123_1000_0303, 2, 3, 0]);
     }
 
     #[test]
@@ -205,8 +248,5 @@ mod tests {
         assert!(!Entry::raw(EntryKind::Page, 1, 0, 4095).is_consistent());
         assert!(!Entry::raw(EntryKind::EpochEnd, 1, 0, 1).is_consistent());
         assert!(!Entry::raw(EntryKind::State, 1, 0, 4097).is_consistent());
-        let zero_state =
-            Entry { encoding: Encoding::Zero, ..Entry::raw(EntryKind::State, 1, 0, 8) };
-        assert!(!zero_state.is_consistent());
     }
 }

@@ -8,7 +8,7 @@
 //! offset 0   indexes: head (produced), tail (consumed), capacity; a cache line pair each
 //! 4096       control words, see `Control`
 //! 8192       descriptors, 32 bytes each, see `Entry`
-//! then       arena: slots of 4096 bytes
+//! then       arena: slots of 4096 bytes; a large one begins where a huge page can
 //! ```
 //!
 //! Entry `index` has descriptor and slot `index` modulo the capacity. Indexes count from 0 in every

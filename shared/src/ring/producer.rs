@@ -153,7 +153,7 @@ impl Producer {
 
     /// Describes entry `index`, which must lie in the last seen [`window`](Self::window).
     pub fn describe(&mut self, index: u64, entry: &Entry) {
-        assert!(entry.is_consistent(), "an entry's length fits its kind and encoding");
+        assert!(entry.is_consistent(), "an entry's sizes fit its kind and encoding");
         let slot = self.slot(index);
         for (number, word) in entry.to_words().into_iter().enumerate() {
             self.view.descriptor_word(slot, number).store(word, Ordering::Relaxed);

@@ -20,10 +20,7 @@ fn nth_entry(index: u64) -> Entry {
     match index % 3 {
         0 => Entry::raw(EntryKind::State, index / 7, index, u16::try_from(index % 4097).unwrap()),
         1 => Entry::raw(EntryKind::Page, index / 7, index, 4096),
-        _ => Entry {
-            encoding: Encoding::Zero,
-            ..Entry::raw(EntryKind::Page, index / 7, index, 4096)
-        },
+        _ => Entry::raw(EntryKind::Page, index / 7, index, 4096).encoded(Encoding::Zero, 0),
     }
 }
 
@@ -41,7 +38,6 @@ fn check(consumer: &Consumer, index: u64) {
     assert_eq!(ends[..8], index.to_le_bytes());
     assert_eq!(ends[8..], index.to_be_bytes());
     assert_eq!(&consumer.page(index)[..8], index.to_le_bytes());
-    assert_eq!(consumer.is_zero(index), index == 0);
 }
 
 #[derive(Clone, Debug)]
@@ -176,6 +172,35 @@ fn a_new_session_starts_empty() {
     consumer.reset(8);
     producer.begin().unwrap();
     assert_eq!((consumer.available(), producer.window()), (Ok(0..0), Ok(0..8)));
+}
+
+#[test]
+fn the_consumer_may_rewrite_what_it_has_not_released() {
+    let (mut producer, mut consumer) = both(4, 4);
+    producer.free_entries().unwrap();
+    for index in 0..4 {
+        fill(producer.slot_mut(), index);
+        producer.push(&nth_entry(index));
+    }
+    producer.publish();
+    consumer.available().unwrap();
+    let encoded = Entry::raw(EntryKind::Page, 9, 5, 4096).encoded(Encoding::Delta, 70);
+    consumer.page_mut(2).fill(0xab);
+    consumer.rewrite(2, &encoded);
+    assert_eq!((consumer.entry(2), consumer.page(2)), (Ok(encoded), &[0xab; PAGE_SIZE]));
+    [0, 1, 3].into_iter().for_each(|index| check(&consumer, index));
+}
+
+#[test]
+#[should_panic(expected = "is not in")]
+fn what_was_released_is_not_rewritten() {
+    let (mut producer, mut consumer) = both(4, 4);
+    producer.free_entries().unwrap();
+    producer.push(&nth_entry(0));
+    producer.publish();
+    consumer.available().unwrap();
+    consumer.release(1);
+    consumer.rewrite(0, &nth_entry(0));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use core::sync::atomic::AtomicU64;
 use super::entry::{ENTRY_SIZE, ENTRY_WORD_COUNT};
 use super::{MemoryError, SharedMemory};
 use crate::limits::{PAGE_SIZE, RING_ENTRY_COUNT_MAX};
+use crate::platform::linux::memory::HUGE_PAGE_SIZE;
 
 /// Indexes lie two cache lines apart, since processors fetch lines in pairs.
 const HEAD_OFFSET: usize = 0;
@@ -100,7 +101,10 @@ fn descriptors_size(entry_count: u64) -> usize {
 }
 
 fn arena_offset(entry_count_max: u64) -> usize {
-    DESCRIPTORS_OFFSET + descriptors_size(entry_count_max)
+    let end = DESCRIPTORS_OFFSET + descriptors_size(entry_count_max);
+    // The bytes between are address space only.
+    let is_large = as_size(entry_count_max) * PAGE_SIZE >= HUGE_PAGE_SIZE;
+    if is_large { end.next_multiple_of(HUGE_PAGE_SIZE) } else { end }
 }
 
 fn as_size(entry_count: u64) -> usize {

@@ -3,6 +3,7 @@
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::ring::LinkCounters;
 use crate::text::FixedText;
+use blake2::{Blake2s256, Digest};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const RECORD_SIZE: usize = 512;
 
 /// The first bytes of a slot; the last one counts the versions of the record.
-const MAGIC: [u8; 8] = *b"pollux\0\x02";
+const MAGIC: [u8; 8] = *b"pollux\0\x03";
 const CHECKSUM_SIZE: usize = 8;
 const PAYLOAD_OFFSET: usize = MAGIC.len() + CHECKSUM_SIZE;
 
@@ -125,6 +126,18 @@ pub struct StatusRecord {
     pub silence_us_max: u64,
     /// Longest time that the link process was kept waiting while protected, in microseconds.
     pub stall_us_max: u64,
+    /// Primary: pages sent as they are.
+    pub pages_raw: u64,
+    /// Primary: pages of zeros.
+    pub pages_zero: u64,
+    /// Primary: pages that were as they had been sent last.
+    pub pages_unchanged: u64,
+    /// Primary: pages sent as their changes.
+    pub pages_delta: u64,
+    /// Primary: pages sent as LZ4 blocks.
+    pub pages_lz4: u64,
+    /// Primary: bytes of all these pages after encoding.
+    pub page_bytes_stored: u64,
     /// Which session of the link this is, from 1; 0 while there is none.
     pub session: u64,
     /// Frames that the gate holds.
@@ -156,6 +169,12 @@ impl StatusRecord {
             round_trip_us: 0,
             silence_us_max: 0,
             stall_us_max: 0,
+            pages_raw: 0,
+            pages_zero: 0,
+            pages_unchanged: 0,
+            pages_delta: 0,
+            pages_lz4: 0,
+            page_bytes_stored: 0,
             session: 0,
             gate_frames_held: 0,
             gate_frames_dropped: 0,
@@ -172,6 +191,12 @@ impl StatusRecord {
             round_trip_us: link.round_trip_us,
             silence_us_max: link.silence_us_max,
             stall_us_max: link.stall_us_max,
+            pages_raw: link.pages_raw,
+            pages_zero: link.pages_zero,
+            pages_unchanged: link.pages_unchanged,
+            pages_delta: link.pages_delta,
+            pages_lz4: link.pages_lz4,
+            page_bytes_stored: link.page_bytes_stored,
             session: link.sessions,
             ..self
         }
@@ -218,10 +243,8 @@ pub fn decode_record(slot: &[u8]) -> Result<StatusRecord, RecordError> {
 }
 
 fn checksum(slot: &[u8; RECORD_SIZE]) -> [u8; CHECKSUM_SIZE] {
-    let hash = blake3::hash(&slot[PAYLOAD_OFFSET..]);
-    let mut checksum = [0; CHECKSUM_SIZE];
-    checksum.copy_from_slice(&hash.as_bytes()[..CHECKSUM_SIZE]);
-    checksum
+    let hash = Blake2s256::digest(&slot[PAYLOAD_OFFSET..]);
+    *hash.first_chunk().expect("a hash is longer than a checksum")
 }
 
 #[cfg(test)]
@@ -251,6 +274,12 @@ mod tests {
             round_trip_us: most,
             silence_us_max: most,
             stall_us_max: most,
+            pages_raw: most,
+            pages_zero: most,
+            pages_unchanged: most,
+            pages_delta: most,
+            pages_lz4: most,
+            page_bytes_stored: most,
             session: most,
             gate_frames_held: most,
             gate_frames_dropped: most,

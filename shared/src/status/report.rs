@@ -46,6 +46,12 @@ impl fmt::Display for StatusReport<'_> {
             writeln!(formatter, "pause_us_max={}", record.pause.max_us)?;
             writeln!(formatter, "gate_frames_held={}", record.gate_frames_held)?;
             writeln!(formatter, "gate_frames_dropped={}", record.gate_frames_dropped)?;
+            writeln!(formatter, "pages_raw={}", record.pages_raw)?;
+            writeln!(formatter, "pages_zero={}", record.pages_zero)?;
+            writeln!(formatter, "pages_unchanged={}", record.pages_unchanged)?;
+            writeln!(formatter, "pages_delta={}", record.pages_delta)?;
+            writeln!(formatter, "pages_lz4={}", record.pages_lz4)?;
+            writeln!(formatter, "page_bytes_stored={}", record.page_bytes_stored)?;
         }
         writeln!(formatter, "dirty_pages={}", record.dirty_pages_last)?;
         writeln!(formatter, "dirty_pages_mean={}", record.dirty_pages_mean)?;

@@ -11,7 +11,7 @@ use crate::ring::{Encoding, Entry, EntryKind};
 /// Bytes before the first fragment.
 pub const DATA_HEADER_SIZE: usize = 16;
 /// Bytes before each fragment's bytes.
-pub const FRAGMENT_HEADER_SIZE: usize = 24;
+pub const FRAGMENT_HEADER_SIZE: usize = 26;
 
 /// What a Data body starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +48,16 @@ impl Fragment<'_> {
     /// Whether these are the entry's last bytes.
     #[must_use]
     pub fn ends_entry(&self) -> bool {
-        usize::from(self.offset) + self.bytes.len() == self.entry.stored_size()
+        usize::from(self.offset) + self.bytes.len() == usize::from(self.entry.stored_size)
     }
 
     /// Writes a fragment's header to the front of `target`: `size` bytes of `entry` from `offset`
     /// on will follow it.
     pub fn emit_header(entry: &Entry, offset: u16, size: u16, target: &mut [u8]) {
-        assert!(usize::from(offset) + usize::from(size) <= entry.stored_size());
+        assert!(usize::from(offset) + usize::from(size) <= usize::from(entry.stored_size));
         let mut writer = Writer::new(target);
         writer.put(&[entry.kind as u8, entry.encoding as u8]);
-        for number in [entry.length, offset, size] {
+        for number in [entry.length, entry.stored_size, offset, size] {
             writer.put(&number.to_le_bytes());
         }
         writer.put(&entry.epoch.to_le_bytes());
@@ -67,12 +67,15 @@ impl Fragment<'_> {
     fn parse<'a>(reader: &mut Reader<'a>, index: u64) -> Result<Fragment<'a>, Malformed> {
         let kind = EntryKind::from_number(reader.u8()?).ok_or(Malformed)?;
         let encoding = Encoding::from_number(reader.u8()?).ok_or(Malformed)?;
-        let (length, offset, size) = (reader.u16()?, reader.u16()?, reader.u16()?);
-        let entry = Entry { kind, encoding, length, epoch: reader.u64()?, address: reader.u64()? };
+        let (length, stored_size) = (reader.u16()?, reader.u16()?);
+        let (offset, size) = (reader.u16()?, reader.u16()?);
+        let (epoch, address) = (reader.u64()?, reader.u64()?);
+        let entry = Entry { kind, encoding, length, stored_size, epoch, address };
         let fragment = Fragment { index, entry, offset, bytes: reader.take(usize::from(size))? };
         let end = usize::from(offset) + usize::from(size);
-        let empty = size == 0 && entry.stored_size() != 0;
-        let possible = entry.is_consistent() && end <= entry.stored_size() && !empty;
+        let stored_size = usize::from(stored_size);
+        let empty = size == 0 && stored_size != 0;
+        let possible = entry.is_consistent() && end <= stored_size && !empty;
         if possible { Ok(fragment) } else { Err(Malformed) }
     }
 }
@@ -152,11 +155,12 @@ mod tests {
         }
 
         #[test]
-        fn broken_frames_never_panic(position in 0usize..150, value: u8) {
-            let page = Entry::raw(EntryKind::State, 3, 4, 50);
-            let zero = Entry { encoding: Encoding::Zero, ..Entry::raw(EntryKind::Page, 3, 9, 4096) };
+        fn broken_frames_never_panic(position in 0usize..200, value: u8) {
+            let state = Entry::raw(EntryKind::State, 3, 4, 50);
+            let page = Entry::raw(EntryKind::Page, 3, 9, 4096);
+            let (zero, delta) = (page.encoded(Encoding::Zero, 0), page.encoded(Encoding::Delta, 20));
             let header = DataHeader { sequence: 1, first_index: 2 };
-            let mut body = emit(header, &[(page, 10, vec![1; 40]), (zero, 0, vec![]), (page, 0, vec![2; 20])]);
+            let mut body = emit(header, &[(state, 10, vec![1; 40]), (zero, 0, vec![]), (delta, 0, vec![3; 20]), (state, 0, vec![2; 20])]);
             let position = position % body.len();
             body[position] = value;
             if let Ok((header, fragments)) = Fragments::parse(&body) {

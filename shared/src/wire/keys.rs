@@ -1,7 +1,12 @@
 //! Keys: from the key file to a session's two directions.
+//!
+//! All of them come from one pseudo-random function, BLAKE2s-256 with a key (RFC 7693). Each use has
+//! a [`Purpose`] of its own, so that no output of one can stand for one of another.
 
 use core::fmt;
 
+use blake2::Blake2sMac256;
+use blake2::digest::{FixedOutput, Update};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::ethernet::EthernetAddress;
@@ -9,8 +14,30 @@ use super::frame::{Frame, TAG_SIZE};
 use super::handshake::Nonce;
 use super::seal::{SEAL_KEY_SIZE, Sealer};
 
+const _: () = assert!(KEY_SIZE == 2 * SEAL_KEY_SIZE);
+
 /// Bytes of the keys that are hashed with.
 const KEY_SIZE: usize = 32;
+
+/// What an output of the function is for: BLAKE2's personalization, of 8 bytes.
+type Purpose = [u8; 8];
+const HANDSHAKE_KEY: Purpose = *b"hand-key";
+const HANDSHAKE_TAG: Purpose = *b"hand-tag";
+const HANDSHAKE_NONCE: Purpose = *b"nonce   ";
+const SEAL_KEYS: Purpose = *b"sealing ";
+const SESSION_NUMBER: Purpose = *b"session ";
+
+/// The function's output for one purpose over all `parts`, one after the other. Their sizes must
+/// follow from the purpose or from the parts themselves.
+fn derive(key: &[u8; KEY_SIZE], purpose: &Purpose, parts: &[&[u8]]) -> [u8; KEY_SIZE] {
+    let mut hasher = Blake2sMac256::new_with_salt_and_personal(Some(key), &[], purpose)
+        .expect("key and purpose have the function's sizes");
+    for part in parts {
+        hasher.update(part);
+    }
+    // The hasher wipes itself.
+    hasher.finalize_fixed().into()
+}
 
 /// The secret that both hosts share. Wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -76,14 +103,14 @@ impl HandshakeKey {
     /// The handshake's key under a shared secret.
     #[must_use]
     pub fn new(secret: &SecretKey) -> Self {
-        Self(blake3::derive_key("Pollux 1 handshake frames", &secret.0))
+        Self(derive(&secret.0, &HANDSHAKE_KEY, &[]))
     }
 
     /// The tag over both headers and the body.
     #[must_use]
     pub fn sign(&self, associated: &[u8], body: &[u8]) -> [u8; TAG_SIZE] {
-        let hash = self.hash(associated, body);
-        *hash.as_bytes().first_chunk().expect("a hash is longer than a tag")
+        let hash = derive(&self.0, &HANDSHAKE_TAG, &[associated, body]);
+        *hash.first_chunk().expect("a hash is longer than a tag")
     }
 
     /// Whether a frame's tag is right.
@@ -97,16 +124,7 @@ impl HandshakeKey {
     /// A nonce that nobody without the process's entropy can foretell, another for each `count`.
     #[must_use]
     pub fn nonce(entropy: &[u8; KEY_SIZE], count: u64) -> Nonce {
-        *blake3::keyed_hash(entropy, &count.to_le_bytes()).as_bytes()
-    }
-
-    fn hash(&self, associated: &[u8], body: &[u8]) -> blake3::Hash {
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        hasher.update(associated);
-        hasher.update(body);
-        let hash = hasher.finalize();
-        hasher.zeroize();
-        hash
+        derive(entropy, &HANDSHAKE_NONCE, &[&count.to_le_bytes()])
     }
 }
 
@@ -138,27 +156,19 @@ impl SessionKeys {
     /// Derives a session's keys. Both ends get the same ones, and nobody else.
     #[must_use]
     pub fn derive(secret: &SecretKey, parts: &SessionParts) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("Pollux 1 session keys");
-        hasher.update(&secret.0);
-        hasher.update(&parts.primary.0);
-        hasher.update(&parts.backup.0);
-        hasher.update(&parts.primary_nonce);
-        hasher.update(&parts.backup_nonce);
-        let mut output = hasher.finalize_xof();
-        let (mut to_backup, mut to_primary) = ([0; SEAL_KEY_SIZE], [0; SEAL_KEY_SIZE]);
-        let mut session = [0; 8];
-        output.fill(&mut to_backup);
-        output.fill(&mut to_primary);
-        output.fill(&mut session);
+        let parts: [&[u8]; 4] =
+            [&parts.primary.0, &parts.backup.0, &parts.primary_nonce, &parts.backup_nonce];
+        let session = derive(&secret.0, &SESSION_NUMBER, &parts);
+        let session = session.first_chunk().expect("a hash is longer than a number");
+        let mut seal_keys = derive(&secret.0, &SEAL_KEYS, &parts);
+        let (to_backup, rest) = seal_keys.split_first_chunk().expect("a hash is two keys");
+        let to_primary = rest.first_chunk().expect("a hash is two keys");
         let keys = Self {
-            session: u64::from_le_bytes(session).max(1),
-            to_backup: Sealer::new(&to_backup),
-            to_primary: Sealer::new(&to_primary),
+            session: u64::from_le_bytes(*session).max(1),
+            to_backup: Sealer::new(to_backup),
+            to_primary: Sealer::new(to_primary),
         };
-        to_backup.zeroize();
-        to_primary.zeroize();
-        hasher.zeroize();
-        output.zeroize();
+        seal_keys.zeroize();
         keys
     }
 }
@@ -178,14 +188,48 @@ mod tests {
         assert_eq!(format!("{key:?}"), "SecretKey(..)");
     }
 
+    /// The first two known answers with a key of the BLAKE2 reference implementation.
     #[test]
-    fn every_part_changes_the_session() {
-        let parts = SessionParts {
+    fn without_a_purpose_the_function_is_keyed_blake2s() {
+        let key = core::array::from_fn(|index| u8::try_from(index).unwrap());
+        let first = |output: [u8; 32]| u128::from_be_bytes(*output.first_chunk().unwrap());
+        assert_eq!(first(derive(&key, &[0; 8], &[])), 0x48a8_997d_a407_876b_3d79_c0d9_2325_ad3b);
+        assert_eq!(
+            first(derive(&key, &[0; 8], &[&[0]])),
+            0x40d1_5fee_7c32_8830_166a_c3f9_1865_0f80
+        );
+    }
+
+    /// Computed with Python's `hashlib.blake2s`.
+    #[test]
+    fn each_purpose_gives_its_known_answer() {
+        let secret = SecretKey::new([7; 32]);
+        let tag = HandshakeKey::new(&secret).sign(b"headers", b"body");
+        assert_eq!(u128::from_be_bytes(tag), 0x887e_7c2e_4f5b_69d9_ed50_325d_edb8_0f0b);
+        let nonce = HandshakeKey::nonce(&[9; 32], 5);
+        assert_eq!(nonce[..8], 0x433a_415f_0fcc_1588_u64.to_be_bytes());
+        let keys = SessionKeys::derive(&secret, &parts());
+        assert_eq!(keys.session.to_le_bytes(), 0x3468_f102_10f4_957d_u64.to_be_bytes());
+        let to_backup = 0x7dd4_252d_50d5_4781_0d40_ad36_6133_6f6a_u128.to_be_bytes();
+        let to_primary = 0x7a27_f5b6_5f39_7c61_fa1a_0fdf_fc16_9941_u128.to_be_bytes();
+        for (sealer, key) in [(keys.to_backup, to_backup), (keys.to_primary, to_primary)] {
+            let expected = Sealer::new(&key).seal(1, b"", &mut []);
+            assert_eq!(sealer.seal(1, b"", &mut []), expected);
+        }
+    }
+
+    fn parts() -> SessionParts {
+        SessionParts {
             primary: EthernetAddress([2, 0, 0, 0, 0, 1]),
             backup: EthernetAddress([2, 0, 0, 0, 0, 2]),
             primary_nonce: [1; 32],
             backup_nonce: [2; 32],
-        };
+        }
+    }
+
+    #[test]
+    fn every_part_changes_the_session() {
+        let parts = parts();
         let secret = SecretKey::new([7; 32]);
         let session =
             |secret: &SecretKey, parts: &SessionParts| SessionKeys::derive(secret, parts).session;

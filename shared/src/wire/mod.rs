@@ -9,7 +9,7 @@
 //! ```
 //!
 //! All numbers but the EtherType are little-endian. A handshake frame (`Hello`, `HelloReply`,
-//! `Confirm`) is authenticated by keyed BLAKE3 under the key file's key; its layout is the same in
+//! `Confirm`) is authenticated by keyed BLAKE2s (RFC 7693) under the key file's key; its layout is the same in
 //! every version, so that two versions can at least tell each other so. Every other frame is
 //! sealed with AEGIS-128L under keys of its session and direction; the packet number is the
 //! nonce, and no number is ever used twice, not even for the same data sent again.

@@ -1,13 +1,14 @@
 //! One page of guest memory, seen from outside while the guest, Xen and backends may write it.
 //!
 //! Another party can change every byte at any moment, so the page is never a `&[u8]`: it is an
-//! array of atomics, and each access is one load or store. A copy of a page of a running guest is
+//! array of atomics, and each access is one load or store of a word at least. A copy of a page of a running guest is
 //! therefore not a snapshot; it is one when the domain is paused and nobody else has it mapped.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::limits::PAGE_SIZE;
+use crate::platform::vector;
 
 const WORD_SIZE: usize = size_of::<u64>();
 const WORD_COUNT: usize = PAGE_SIZE / WORD_SIZE;
@@ -49,20 +50,15 @@ impl<'m> GuestPage<'m> {
         self.words
     }
 
-    /// Copies the page into `target`, eight bytes at a time.
+    /// Copies the page into `target`.
     pub fn copy_out(&self, target: &mut [u8; PAGE_SIZE]) {
-        for (word, bytes) in self.words.iter().zip(target.chunks_exact_mut(WORD_SIZE)) {
-            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
-        }
+        vector::copy_page(self.words, target);
     }
 
-    /// Copies `source` into the page, eight bytes at a time.
+    /// Copies `source` into the page.
     pub fn copy_in(&self, source: &[u8; PAGE_SIZE]) {
         self.assert_writable();
-        let (chunks, _) = source.as_chunks::<WORD_SIZE>();
-        for (word, bytes) in self.words.iter().zip(chunks) {
-            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-        }
+        vector::write_page(source, self.words);
     }
 
     /// Makes every byte of the page zero.

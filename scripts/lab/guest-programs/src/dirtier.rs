@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Size of a page, in bytes.
 const PAGE_BYTES: usize = 4096;
-/// Pages that are taken in turn: 16 MiB, several intervals' worth at the default rate.
-const POOL_PAGES: usize = 4096;
+/// Pages that are taken in turn at most: 16 MiB, several intervals' worth at the default rate.
+pub const POOL_PAGES_MAX: u64 = 4096;
 /// Pages dirtied per interval unless told otherwise.
 pub const DEFAULT_PAGES: u64 = 1000;
 /// Milliseconds of an interval unless told otherwise.
@@ -19,6 +19,7 @@ pub const DEFAULT_INTERVAL_MS: u64 = 100;
 pub struct Dirtier {
     pages: AtomicU64,
     interval_ms: AtomicU64,
+    pool_pages: AtomicU64,
     rounds: AtomicU64,
 }
 
@@ -29,6 +30,7 @@ impl Dirtier {
         let dirtier = Arc::new(Self {
             pages: AtomicU64::new(DEFAULT_PAGES),
             interval_ms: AtomicU64::new(DEFAULT_INTERVAL_MS),
+            pool_pages: AtomicU64::new(POOL_PAGES_MAX),
             rounds: AtomicU64::new(0),
         });
         let worker = Arc::clone(&dirtier);
@@ -36,9 +38,10 @@ impl Dirtier {
         dirtier
     }
 
-    /// Sets pages per interval; 0 pages rests.
-    pub fn set(&self, pages: u64, interval_ms: u64) {
+    /// Sets pages per interval, and among how many they are taken in turn; 0 pages rests.
+    pub fn set(&self, pages: u64, interval_ms: u64, pool_pages: u64) {
         self.pages.store(pages, Ordering::Relaxed);
+        self.pool_pages.store(pool_pages.clamp(1, POOL_PAGES_MAX), Ordering::Relaxed);
         self.interval_ms.store(interval_ms.max(1), Ordering::Relaxed);
     }
 
@@ -50,15 +53,17 @@ impl Dirtier {
     }
 
     fn run(&self) {
-        let mut pool = vec![0_u8; PAGE_BYTES * POOL_PAGES];
+        let pages_max = usize::try_from(POOL_PAGES_MAX).unwrap_or(1);
+        let mut pool = vec![0_u8; PAGE_BYTES * pages_max];
         let mut position = 0;
         let mut due = Instant::now();
         loop {
             let (pages, interval_ms, round) = self.state();
+            let pool_pages = usize::try_from(self.pool_pages.load(Ordering::Relaxed)).unwrap_or(1);
             for _ in 0..pages {
+                position = (position + 1) % pool_pages;
                 let start = position * PAGE_BYTES;
                 dirty(&mut pool[start..start + PAGE_BYTES], round);
-                position = (position + 1) % POOL_PAGES;
             }
             self.rounds.store(round + 1, Ordering::Relaxed);
             due += Duration::from_millis(interval_ms);

@@ -1,5 +1,6 @@
 //! The primary's end of the link: takes entries from the ring and carries them to the backup.
 
+mod encoding;
 mod incoming;
 mod outgoing;
 mod sessions;
@@ -11,6 +12,7 @@ use super::event::{EventQueue, LinkEvent};
 use super::flight::Flight;
 use super::leaving::{Leaving, Then};
 use super::process::{Ending, LinkProcess};
+use crate::codec::page::PageEncoder;
 use crate::ring::{Consumer, GoodbyeReason, LinkCounters, ProcessFigures, RefusalText};
 use crate::wire::{Confirm, FrameType, Malformed};
 
@@ -47,6 +49,9 @@ pub struct PrimaryLink {
     is_joined: bool,
     /// Entries before this index may be sent.
     credit: u64,
+    encoder: PageEncoder,
+    /// Entries before this index are encoded.
+    encoded_index: u64,
     /// The backup's refusal, once its text has come in this session.
     refusal: Option<RefusalText>,
     /// Packet number of the newest Ack or Refuse; one that comes late says nothing of the phase.
@@ -62,7 +67,7 @@ impl PrimaryLink {
     /// # Panics
     /// If the options break their own rules.
     #[must_use]
-    pub fn new(options: LinkOptions, now_us: u64) -> Self {
+    pub fn new(options: LinkOptions, encoder: PageEncoder, now_us: u64) -> Self {
         Self {
             endpoint: Endpoint::new(options),
             state: State::Waiting,
@@ -71,6 +76,8 @@ impl PrimaryLink {
             session_number: 0,
             is_joined: false,
             credit: 0,
+            encoder,
+            encoded_index: 0,
             refusal: None,
             newest_ack: None,
             farewell_due: false,

@@ -4,7 +4,7 @@ use super::{PrimaryLink, State};
 use crate::link::PROTOCOL_VERSION;
 use crate::link::framing::{Cursor, fill};
 use crate::ring::{Consumer, RingError};
-use crate::wire::{Confirm, FrameType, Goodbye, Hello, OVERHEAD_SIZE};
+use crate::wire::{Confirm, DATA_HEADER_SIZE, FrameType, Goodbye, Hello, OVERHEAD_SIZE};
 
 /// Time between two Confirms.
 const CONFIRM_INTERVAL_US: u64 = 4_000;
@@ -69,8 +69,11 @@ impl PrimaryLink {
         if let Some((sequence, start)) = self.flight.next_new() {
             let end = Cursor::at(ring.available()?.end.min(self.credit));
             if start < end {
-                let (reached, size) =
-                    fill(ring, sequence, start, end, self.endpoint.body(channel, out))?;
+                let room = self.endpoint.body(channel, out).len() - DATA_HEADER_SIZE;
+                self.encode_for_frame(ring, start, end.index, room)?;
+                let channel = self.channel.as_mut().expect("a session has a channel");
+                let body = self.endpoint.body(channel, out);
+                let (reached, size) = fill(ring, sequence, start, end, body)?;
                 self.flight.note_sent_new(reached, channel.next_packet_number(), now_us);
                 return Ok(Some(self.endpoint.finish(channel, now_us, FrameType::Data, size, out)));
             }

@@ -55,6 +55,8 @@ impl PrimaryLink {
             return;
         }
         self.flight.reset(now_us);
+        self.encoder.start_session();
+        self.encoded_index = 0;
         self.is_joined = false;
         (self.credit, self.refusal, self.newest_ack) = (0, None, None);
         self.session_number += 1;
@@ -108,7 +110,7 @@ impl PrimaryLink {
         }
     }
 
-    pub(super) fn poll_session(&mut self, now_us: u64, ring: &Consumer) {
+    pub(super) fn poll_session(&mut self, now_us: u64, ring: &mut Consumer) {
         let is_joined = ring.control().domain_session() == self.session_number;
         if self.is_joined && !is_joined {
             // capture has given the backup up.
@@ -136,6 +138,11 @@ impl PrimaryLink {
             self.take_leave(now_us, GoodbyeReason::Failed, Then::Again, ring);
         } else {
             self.flight.poll_probe(now_us, channel.timeout_us / PROBES_PER_TIMEOUT);
+            // What cannot be in the ring is met, and judged, when it is to be sent.
+            if let Ok(available) = ring.available() {
+                let come = self.flight.come_index();
+                self.encoder.note_progress(now_us, self.encoded_index, come, available.end);
+            }
         }
     }
 }

@@ -17,6 +17,9 @@ use rustix::mm::{self, Advice, MapFlags, MremapFlags, ProtFlags};
 
 use crate::limits::PAGE_SIZE;
 
+/// Bytes of a huge page. It backs only what is aligned to as much in the region.
+pub const HUGE_PAGE_SIZE: usize = 2 * 1024 * 1024;
+
 /// One view of a region that this process shares with its children and with its other views.
 ///
 /// The region starts zeroed. Address space is all that it costs until bytes are touched.
@@ -126,14 +129,19 @@ impl SharedMemory {
         unsafe { &mut *page }
     }
 
-    /// Takes the pages of `range` from the kernel now and keeps them, so that no fault is met
-    /// later. `range` is in bytes, both ends multiples of [`PAGE_SIZE`].
+    /// Takes the pages of `range` from the kernel now and keeps them, so that this process meets no
+    /// fault later: huge ones where the kernel gives them
+    /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled`), and they fit: see
+    /// [`HUGE_PAGE_SIZE`]. `range` is in bytes, both ends multiples of [`PAGE_SIZE`].
     ///
     /// # Errors
     /// [`MemoryError::Populate`] when memory is short, [`MemoryError::Lock`] when this process may
     /// not lock so much.
     pub fn populate(&mut self, range: Range<usize>) -> Result<(), MemoryError> {
         let (address, size) = self.pages(&range);
+        // The kernel may say no, as it does when its settings keep shared memory in small pages.
+        // SAFETY: the range lies in this mapping; advice changes no byte.
+        let _ = unsafe { mm::madvise(address, size, Advice::LinuxHugepage) };
         // SAFETY: the range lies in this mapping; populating changes no byte.
         let populated = unsafe { mm::madvise(address, size, Advice::LinuxPopulateWrite) };
         match populated {
@@ -247,7 +255,7 @@ impl fmt::Display for MemoryError {
             Self::Release { size, errno } => ("release", size, errno, "restart the helper"),
         };
         let size_kib = size / 1024;
-        write!(f, "cannot {what} {size_kib} KiB of shared memory ({errno}): {advice}")
+        write!(f, "cannot {what} {size_kib} KiB of memory ({errno}): {advice}")
     }
 }
 

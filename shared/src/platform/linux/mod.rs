@@ -20,7 +20,7 @@ pub mod netlink;
 pub mod output_gate;
 pub mod packet_socket;
 pub mod priority;
-pub mod private_words;
+pub mod private_memory;
 pub mod privcmd;
 pub mod privcmd_buffer;
 pub mod privcmd_frames;

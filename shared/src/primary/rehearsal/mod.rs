@@ -28,6 +28,7 @@ use crate::platform::linux::output_gate::OutputGate;
 use crate::platform::linux::priority::take_precedence;
 use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
+use crate::platform::vector;
 use crate::rehearsal::{
     GuestRegion, Player, RehearsedCapture, RehearsedGuest, Source, Trace, TracePlayer, Workload,
     WorkloadOptions,
@@ -52,6 +53,7 @@ const NAME: &str = "rehearsal";
 /// [`ProtectError`], one line for people.
 pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
     check_processor()?;
+    vector::choose();
     let key = read_key_file(options.key_file)?;
     let file = options.trace.map(MappedFile::open).transpose().map_err(ProtectError::TraceFile)?;
     let trace = file.as_ref().map(|file| Trace::parse(file.bytes()));
@@ -62,8 +64,12 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
         pin_to_core(core)?;
     }
     take_precedence();
-    let ship =
-        ShipOptions { link: options.link, timeout_ms: options.timeout_ms, core: options.ship_core };
+    let ship = ShipOptions {
+        link: options.link,
+        timeout_ms: options.timeout_ms,
+        delta_cache_size: options.delta_cache_size,
+        core: options.ship_core,
+    };
     let (ship, producer, watched) = start_ship(&ship, socket, key)?;
     let gfn_count = trace.map_or(options.page_count, |trace| trace.gfn_count);
     let mut region = GuestRegion::create(gfn_count)?;
@@ -83,7 +89,7 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
         (None, Some(trace)) => trace.duration_us(),
         (None, None) => SECONDS_DEFAULT * 1_000_000,
     };
-    let rehearsal = Rehearsal::new(program, guest, Measured::new(duration_us));
+    let rehearsal = Rehearsal::new(program, guest, Measured::new(duration_us, options.epoch_count));
     run(options, rehearsal, capture, producer)
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use guest_programs::dirtier::Dirtier;
+use guest_programs::dirtier::{Dirtier, POOL_PAGES_MAX};
 use guest_programs::gaps::{Meter, Report};
 use guest_programs::stream::{PAYLOAD_BYTES_MAX, Reader, Writer};
 
@@ -78,10 +78,10 @@ fn answer(guest: &Guest, line: &str) -> String {
         (Some("info"), _) => info(guest),
         (Some("dirty"), _) => match (number(1), number(2)) {
             (Some(pages), Some(interval_ms)) => {
-                guest.dirtier.set(pages, interval_ms);
+                guest.dirtier.set(pages, interval_ms, number(3).unwrap_or(POOL_PAGES_MAX));
                 "ok\n".to_owned()
             }
-            _ => "error: dirty PAGES INTERVAL_MS\n".to_owned(),
+            _ => "error: dirty PAGES INTERVAL_MS [POOL_PAGES]\n".to_owned(),
         },
         (Some("gaps"), Some("start")) => {
             let meter = Meter::start(number(2).unwrap_or(2000));
@@ -95,7 +95,7 @@ fn answer(guest: &Guest, line: &str) -> String {
             let meter = guest.meter.lock().unwrap_or_else(PoisonError::into_inner).take();
             meter.map_or("error: no measurement\n".to_owned(), |meter| describe(&meter.finish()))
         }
-        _ => "error: info | dirty PAGES INTERVAL_MS | gaps start [THRESHOLD_US] | gaps stop\n"
+        _ => "error: info | dirty PAGES INTERVAL_MS [POOL_PAGES] | gaps start [THRESHOLD_US] | gaps stop\n"
             .to_owned(),
     }
 }

@@ -1,0 +1,176 @@
+//! LZ4 blocks of whole pages, and a guess at which pages are worth the time.
+
+use core::fmt;
+
+use lz4_flex::block::{
+    CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size,
+};
+
+use crate::limits::PAGE_SIZE;
+
+/// Bytes that a block of one page can have, before it is thrown away for being too large.
+const BLOCK_SIZE_MAX: usize = get_maximum_output_size(PAGE_SIZE);
+/// A block must save so many bytes, or the page is sent as it is.
+const SAVING_MIN: usize = PAGE_SIZE / 8;
+
+/// Neighbours of a guest's memory that are judged together: 64 KiB, which mostly hold one kind of
+/// data.
+const NEIGHBOUR_PAGE_COUNT: u64 = 16;
+/// Judgements that are kept, by a hash of where the pages lie.
+const JUDGEMENT_COUNT: usize = 1024;
+/// After so many failures in a row the pages skipped become no more: 2 to the power of this.
+const FAILURE_COUNT_MAX: u8 = 6;
+
+/// What was seen of some pages lately.
+#[derive(Clone, Copy, Debug, Default)]
+struct Judgement {
+    failures: u8,
+    /// Pages that are not tried before the next trial.
+    skips: u8,
+}
+
+/// Compresses pages one at a time.
+pub struct Compressor {
+    table: CompressTable,
+    block: [u8; BLOCK_SIZE_MAX],
+    judgements: [Judgement; JUDGEMENT_COUNT],
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressor").finish_non_exhaustive()
+    }
+}
+
+impl Compressor {
+    pub fn new() -> Self {
+        Self {
+            table: CompressTable::small(),
+            block: [0; BLOCK_SIZE_MAX],
+            judgements: [Judgement::default(); JUDGEMENT_COUNT],
+        }
+    }
+
+    /// The page's block, when it is shorter than `size_max` and saves something that counts. None
+    /// also when pages near `gfn` did not compress lately: those are tried ever more rarely.
+    pub fn compress(&mut self, gfn: u64, page: &[u8; PAGE_SIZE], size_max: usize) -> Option<&[u8]> {
+        let judgement = &mut self.judgements[place(gfn)];
+        if judgement.skips > 0 {
+            judgement.skips -= 1;
+            return None;
+        }
+        let compressed = compress_into_with_table(page, &mut self.block, &mut self.table);
+        let size = compressed.unwrap_or(PAGE_SIZE);
+        if size > PAGE_SIZE - SAVING_MIN {
+            judgement.failures = (judgement.failures + 1).min(FAILURE_COUNT_MAX);
+            judgement.skips = (1 << judgement.failures) - 1;
+            return None;
+        }
+        judgement.failures = 0;
+        (size < size_max).then(|| &self.block[..size])
+    }
+}
+
+fn place(gfn: u64) -> usize {
+    let hash = (gfn / NEIGHBOUR_PAGE_COUNT).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    usize::try_from(hash % JUDGEMENT_COUNT as u64).expect("smaller than the table")
+}
+
+/// Reads an LZ4 block into `page`, and says whether it was a block of exactly a page. Any bytes may
+/// come; if they are none, `page` holds anything.
+#[must_use]
+pub fn decompress(block: &[u8], page: &mut [u8; PAGE_SIZE]) -> bool {
+    decompress_into(block, page).is_ok_and(|size| size == PAGE_SIZE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(seed: u8) -> [u8; PAGE_SIZE] {
+        core::array::from_fn(|place| {
+            b"a page of words, and of words again "[(place * 7 + usize::from(seed)) % 36]
+        })
+    }
+
+    /// Bytes without a pattern.
+    fn noise(seed: u64) -> [u8; PAGE_SIZE] {
+        let mut word = seed;
+        core::array::from_fn(|_| {
+            word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            word.to_le_bytes()[7]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_compressed_comes_back(
+            seed: u8,
+            changes in proptest::collection::vec((0..PAGE_SIZE, any::<u8>()), 0..400),
+        ) {
+            let mut page = text(seed);
+            changes.iter().for_each(|(place, value)| page[*place] = *value);
+            let mut compressor = Compressor::new();
+            // Twice, since the table is used again.
+            for _ in 0..2 {
+                if let Some(block) = compressor.compress(1, &page, PAGE_SIZE) {
+                    let mut back = [0xee; PAGE_SIZE];
+                    prop_assert!(decompress(block, &mut back));
+                    prop_assert!(back == page);
+                    prop_assert!(!decompress(&block[..block.len() - 1], &mut back));
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_a_page(block in proptest::collection::vec(any::<u8>(), 0..4096)) {
+            let _ = decompress(&block, &mut [0; PAGE_SIZE]);
+        }
+
+        #[test]
+        fn damaged_blocks_never_panic(seed: u8, place: usize, value: u8) {
+            let mut compressor = Compressor::new();
+            let mut block = compressor.compress(1, &text(seed), PAGE_SIZE).unwrap().to_vec();
+            let place = place % block.len();
+            block[place] = value;
+            let _ = decompress(&block, &mut [0; PAGE_SIZE]);
+        }
+    }
+
+    #[test]
+    fn a_block_of_less_or_more_than_a_page_is_none() {
+        let mut page = [0; PAGE_SIZE];
+        let long = lz4_flex::block::get_maximum_output_size(2 * PAGE_SIZE);
+        for (size, is_page) in [(100, false), (4095, false), (4096, true), (4097, false)] {
+            let mut block = vec![0; long];
+            let used = lz4_flex::block::compress_into(&vec![7; size], &mut block).unwrap();
+            assert_eq!(decompress(&block[..used], &mut page), is_page, "{size}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_compress_is_tried_ever_more_rarely() {
+        let mut compressor = Compressor::new();
+        let trials = (0..1000).filter(|&seed| {
+            let before = compressor.judgements[place(5)].skips;
+            assert!(compressor.compress(5, &noise(seed), PAGE_SIZE).is_none());
+            before == 0
+        });
+        assert_eq!(trials.count(), 20);
+        while compressor.judgements[place(5)].skips > 0 {
+            assert!(compressor.compress(5, &text(0), PAGE_SIZE).is_none());
+        }
+        // Once it compresses again, every page is tried.
+        assert!((0..9).all(|seed| compressor.compress(5, &text(seed), PAGE_SIZE).is_some()));
+        assert!(compressor.compress(5 + 64 * NEIGHBOUR_PAGE_COUNT, &text(1), PAGE_SIZE).is_some());
+    }
+
+    #[test]
+    fn a_block_must_be_shorter_than_what_there_is_already() {
+        let mut compressor = Compressor::new();
+        let size = compressor.compress(1, &text(3), PAGE_SIZE).unwrap().len();
+        assert!(compressor.compress(1, &text(3), size).is_none());
+        assert!(compressor.compress(1, &text(3), size + 1).is_some());
+    }
+}

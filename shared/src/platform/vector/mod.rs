@@ -1,0 +1,56 @@
+//! What is done to whole pages, with the processor's vector instructions where they are the fastest.
+//!
+//! A page that is copied in the pause is seldom in a cache, and its copy is read next by another
+//! core, so the best copy there streams past the caches. Whether a processor has an instruction says
+//! little about how fast it is: an emulator takes longer for a vector than for its words. So
+//! [`choose`] measures what the processor has, once, when a program starts; until then, and in
+//! tests, the string instruction and plain words serve.
+//!
+//! There is nothing with AVX-512: of a page that comes from memory, AVX2 already leaves the core waiting.
+
+mod choice;
+mod compare;
+mod copy;
+mod features;
+
+pub use choice::{Choices, choose};
+
+use core::sync::atomic::AtomicU64;
+
+use crate::limits::PAGE_SIZE;
+use choice::{COMPARISON, COPY};
+
+/// Words of eight bytes in a page.
+pub const PAGE_WORD_COUNT: usize = PAGE_SIZE / size_of::<u64>();
+
+/// Copies a page that others may write meanwhile into `target`. Each aligned word of the copy was
+/// the page's at some time of the copy; the words are of one time only if nobody wrote.
+pub fn copy_page(source: &[AtomicU64; PAGE_WORD_COUNT], target: &mut [u8; PAGE_SIZE]) {
+    copy::run(COPY.get(), source.as_ptr().cast(), target.as_mut_ptr());
+}
+
+/// Copies `source` into a page that others may look at meanwhile; what they see of an aligned word
+/// is the old one or the new one. Everybody sees the whole page once something is stored after it.
+pub fn write_page(source: &[u8; PAGE_SIZE], target: &[AtomicU64; PAGE_WORD_COUNT]) {
+    copy::run(COPY.get(), source.as_ptr(), target.as_ptr().cast_mut().cast());
+}
+
+/// Copies a page to where this core does not need it next.
+pub fn pass_page_on(source: &[u8; PAGE_SIZE], target: &mut [u8; PAGE_SIZE]) {
+    copy::run(COPY.get(), source.as_ptr(), target.as_mut_ptr());
+}
+
+/// Whether every byte of a page is zero.
+#[must_use]
+pub fn is_zero(page: &[u8; PAGE_SIZE]) -> bool {
+    compare::is_zero(COMPARISON.get(), page)
+}
+
+/// Which 64-bit words of two pages differ: bit `i` of word `w` stands for word `64 * w + i`.
+#[must_use]
+pub fn differing_words(
+    left: &[u8; PAGE_SIZE],
+    right: &[u8; PAGE_SIZE],
+) -> [u64; PAGE_WORD_COUNT / 64] {
+    compare::differing_words(COMPARISON.get(), left, right)
+}
