@@ -37,8 +37,8 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
                            [--state-dir /run/pollux]
     primary-helper rehearse --link IFACE=PEER_MAC --key-file FILE [--memory 1G] [--dirty-pages 1000]
                            [--hot-percent 90] [--change-bytes 256] [--trace FILE] [--seconds 10]
-                           [--interval-ms 25|auto] [--pause-target-us 500] [--timeout-ms 500]
-                           [--capture-core N] [--ship-core N]
+                           [--epochs N] [--interval-ms 25|auto] [--pause-target-us 500] [--delta-cache 64M]
+                           [--timeout-ms 500] [--capture-core N] [--ship-core N]
     primary-helper status  [--domain NAME] [--state-dir /run/pollux]
 
     --domain        the running guest, by name or domid
@@ -60,6 +60,7 @@ rehearse sends an invented guest to `backup-helper stand-by`, and prints what it
     --change-bytes  bytes that change in each, 1 to 4096
     --trace         replay the recorded writes of a guest instead, of the trace's own size and speed
     --seconds       how long to measure; the default for a trace is once through it
+    --epochs        measure so many epochs, if they are over before that time
 
 `doctor` is not part of this version.
 Exit status: 0 ended as asked, 1 failed, 2 usage.

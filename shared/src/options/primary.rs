@@ -41,7 +41,7 @@ pub struct ProtectOptions<'a> {
     /// How output is held back.
     pub gate: GateKind,
     /// Bytes of shadow pages for deltas; 0 for none.
-    pub delta_cache_size: usize,
+    pub delta_cache_size: u64,
     /// Core for capture, then polled without pause.
     pub capture_core: Option<u16>,
     /// Core for ship, then polled without pause.

@@ -30,12 +30,14 @@ pub struct RehearseOptions<'a> {
     pub interval: Interval,
     /// How long to measure, in seconds; none: 10, or once through the trace.
     pub seconds: Option<u32>,
+    /// End after so many measured epochs, if that comes first.
+    pub epoch_count: Option<u32>,
     /// Path of a trace that is replayed, in place of an invented guest.
     pub trace: Option<&'a str>,
     /// Longest pause that is wanted, in microseconds.
     pub pause_target_us: u32,
-    /// Bytes of memory for the versions of pages that were sent last.
-    pub delta_cache_size: usize,
+    /// Bytes of shadow pages for deltas; 0 for none.
+    pub delta_cache_size: u64,
     /// Silence after which the backup counts as lost, in milliseconds.
     pub timeout_ms: u32,
     /// Core for capture, then polled without pause.
@@ -56,6 +58,7 @@ pub(super) fn parse_rehearse<'a>(
     let mut change_bytes = Value::new("--change-bytes");
     let mut interval = Value::new("--interval-ms");
     let mut seconds = Value::new("--seconds");
+    let mut epochs = Value::new("--epochs");
     let mut trace = Value::new("--trace");
     let mut pause_target = Value::new("--pause-target-us");
     let mut delta_cache = Value::new("--delta-cache");
@@ -73,6 +76,7 @@ pub(super) fn parse_rehearse<'a>(
             &mut change_bytes,
             &mut interval,
             &mut seconds,
+            &mut epochs,
             &mut trace,
             &mut pause_target,
             &mut delta_cache,
@@ -91,6 +95,7 @@ pub(super) fn parse_rehearse<'a>(
     let dirty_default = DIRTY_PAGE_COUNT_DEFAULT.min(dirty_max);
     let dirty_expected = "1 to as many pages as --memory has";
     let seconds_wanted = seconds.number(1, REHEARSAL_SECONDS_MAX, 0, "1 to 86400 seconds")?;
+    let epochs_wanted = epochs.number(1, u32::MAX, 0, "1 or more")?;
     Ok(Some(RehearseOptions {
         link: link.link()?,
         key_file: key_file.required()?,
@@ -100,6 +105,7 @@ pub(super) fn parse_rehearse<'a>(
         change_size: change_bytes.number(1, 4096, 256, "1 to 4096 bytes")?,
         interval: interval.interval()?,
         seconds: seconds.is_given().then_some(seconds_wanted),
+        epoch_count: epochs.is_given().then_some(epochs_wanted),
         trace: trace.text(),
         pause_target_us: pause_target.pause_target_us()?,
         delta_cache_size: delta_cache.delta_cache_size()?,
@@ -129,6 +135,8 @@ mod tests {
         assert_eq!((options.hot_percent, options.change_size), (90, 256));
         assert_eq!((options.interval, options.seconds), (Interval::Fixed(25), None));
         assert_eq!((options.pause_target_us, options.timeout_ms), (500, 500));
+        assert_eq!(options.delta_cache_size, 64 << 20);
+        assert_eq!(options.epoch_count, None);
         assert_eq!((options.trace, options.capture_core, options.ship_core), (None, None, None));
         assert_eq!(parse_rehearse(["--help"].into_iter()), Ok(None));
     }
@@ -147,6 +155,7 @@ mod tests {
             ("--hot-percent 101", "--hot-percent 101: give 0 to 100 percent"),
             ("--change-bytes 0", "--change-bytes 0: give 1 to 4096 bytes"),
             ("--seconds 0", "--seconds 0: give 1 to 86400 seconds"),
+            ("--epochs 0", "--epochs 0: give 1 or more"),
             ("--domain web", "there is no option --domain here: see --help"),
         ] {
             let whole = std::format!("{LINK} {addition}");

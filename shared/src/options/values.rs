@@ -114,13 +114,6 @@ impl<'a> Value<'a> {
         self.number(PAUSE_TARGET_US_MIN, PAUSE_TARGET_US_MAX, 500, expected)
     }
 
-    /// Bytes for the versions of pages that were sent last.
-    pub fn delta_cache_size(&self) -> Result<usize, UsageError> {
-        let expected = "a size of at most 16G, as in 64M, or 0 for none";
-        let size = self.size(0..=DELTA_CACHE_SIZE_MAX, DELTA_CACHE_SIZE_DEFAULT, expected)?;
-        Ok(usize::try_from(size).expect("addresses have 64 bits"))
-    }
-
     /// A core's number, if the option was given.
     pub fn core(&self) -> Result<Option<u16>, UsageError> {
         let Some(value) = self.value else { return Ok(None) };
@@ -143,6 +136,12 @@ impl<'a> Value<'a> {
             Some(size) if bounds.contains(&size) => Ok(size),
             _ => Err(UsageError::wrong(self.name, value, expected)),
         }
+    }
+
+    /// Bytes of shadow pages for deltas; 0 for none.
+    pub fn delta_cache_size(&self) -> Result<u64, UsageError> {
+        let expected = "a size of at most 16G, as in 64M, or 0 for none";
+        self.size(0..=DELTA_CACHE_SIZE_MAX, DELTA_CACHE_SIZE_DEFAULT, expected)
     }
 
     /// Silence after which the peer counts as lost, in milliseconds.
@@ -169,13 +168,16 @@ impl<'a> Value<'a> {
 }
 
 fn parse_size(text: &str) -> Option<u64> {
-    let units = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)];
-    let with_unit = |&(unit, size): &(&str, u64)| Some((text.strip_suffix(unit)?, size));
-    let (digits, unit) = units.iter().find_map(with_unit).unwrap_or((text, 1));
-    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<u64>().ok()?.checked_mul(unit)
+    let (digits, shift) = match text.as_bytes().last()? {
+        b'K' => (&text[..text.len() - 1], 10),
+        b'M' => (&text[..text.len() - 1], 20),
+        b'G' => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    // `parse` would take a sign.
+    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
+    number.checked_mul(1 << shift)
 }
 
 fn parse_link(text: &str) -> Option<Link<'_>> {

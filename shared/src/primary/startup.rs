@@ -21,6 +21,7 @@ use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::file::read_small;
 use crate::platform::linux::key_file::read_key_file;
 use crate::platform::linux::lock::lock_memory;
+use crate::platform::linux::memory::MemoryError;
 use crate::platform::linux::output_gate::OutputGate;
 use crate::platform::linux::packet_socket::PacketSocket;
 use crate::platform::linux::priority::take_precedence;
@@ -121,7 +122,7 @@ fn find_domain(
 pub(super) struct ShipOptions<'a> {
     pub link: Link<'a>,
     pub timeout_ms: u32,
-    pub delta_cache_size: usize,
+    pub delta_cache_size: u64,
     pub core: Option<u16>,
 }
 
@@ -143,7 +144,7 @@ pub(super) fn start_ship(
                 exit(ExitStatus::Failed);
             }
             // Taken here, since a child has its own.
-            let shadow = match ShadowCache::create(options.delta_cache_size) {
+            let shadow = match shadow_cache(options) {
                 Ok(shadow) => shadow,
                 Err(error) => {
                     crate::log!("--delta-cache: {error}, or make it smaller");
@@ -160,6 +161,10 @@ pub(super) fn start_ship(
             Ok((child, producer, watched))
         }
     }
+}
+
+fn shadow_cache(options: &ShipOptions<'_>) -> Result<ShadowCache, MemoryError> {
+    ShadowCache::create(usize::try_from(options.delta_cache_size).expect("bounded by the options"))
 }
 
 /// Opens the gate that a killed helper left at this guest's last incarnation. Where that domid

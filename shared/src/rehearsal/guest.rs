@@ -5,15 +5,17 @@ use core::sync::atomic::Ordering;
 use super::region::GuestRegion;
 use crate::capture::logged_guest::{LoggedGuest, Reading};
 use crate::capture::{CaptureError, scan};
+use crate::limits::PAGE_SIZE;
 use crate::platform::linux::memory::MemoryError;
-use crate::platform::linux::private_words::PrivateWords;
+use crate::platform::linux::private_memory::PrivatePages;
 use crate::xen::GuestPage;
 
 /// Capture's side of the guest.
 #[derive(Debug)]
 pub struct RehearsedGuest {
     pub(super) region: GuestRegion,
-    bitmap: PrivateWords,
+    bitmap: PrivatePages,
+    word_count: usize,
 }
 
 impl RehearsedGuest {
@@ -23,8 +25,9 @@ impl RehearsedGuest {
     /// [`MemoryError`] when there is no memory for the bitmap.
     pub fn new(region: GuestRegion) -> Result<Self, MemoryError> {
         let word_count = usize::try_from(scan::bitmap_word_count(region.gfn_count()));
-        let bitmap = PrivateWords::take(word_count.expect("far below the address space"))?;
-        Ok(Self { region, bitmap })
+        let word_count = word_count.expect("far below the address space");
+        let bitmap = PrivatePages::take((word_count * 8).div_ceil(PAGE_SIZE))?;
+        Ok(Self { region, bitmap, word_count })
     }
 
     /// The region.
@@ -36,7 +39,7 @@ impl RehearsedGuest {
     /// Marks every page to be copied.
     pub fn mark_every_page(&mut self) {
         let gfn_count = self.region.gfn_count();
-        for (word, first) in self.bitmap.all_mut().iter_mut().zip((0..gfn_count).step_by(64)) {
+        for (word, first) in self.bitmap_mut().iter_mut().zip((0..gfn_count).step_by(64)) {
             let count = (gfn_count - first).min(64);
             *word = u64::MAX >> (64 - count);
         }
@@ -45,11 +48,11 @@ impl RehearsedGuest {
 
 impl LoggedGuest for RehearsedGuest {
     fn bitmap(&self) -> &[u64] {
-        self.bitmap.all()
+        &self.bitmap.words()[..self.word_count]
     }
 
     fn bitmap_mut(&mut self) -> &mut [u64] {
-        self.bitmap.all_mut()
+        &mut self.bitmap.words_mut()[..self.word_count]
     }
 
     fn page(&self, gfn: u64) -> Option<GuestPage<'_>> {
@@ -67,7 +70,7 @@ impl LoggedGuest for RehearsedGuest {
     }
 
     fn read_log(&mut self, reading: Reading) -> Result<(), CaptureError> {
-        for (word, logged) in self.bitmap.all_mut().iter_mut().zip(self.region.log()) {
+        for (word, logged) in self.bitmap.words_mut().iter_mut().zip(self.region.log()) {
             // Most words are zero, and a load disturbs the guest less than an exchange.
             *word = match logged.load(Ordering::SeqCst) {
                 0 => 0,

@@ -51,7 +51,7 @@ pub fn state(epoch: u64, gfn_count: u64) -> CheckpointState {
     ];
     CheckpointState {
         epoch,
-        hvm_context_size: CONTEXT_SIZE as u32,
+        hvm_context_size: u32::try_from(CONTEXT_SIZE).expect("less than two pages"),
         shared_info_gfn: beyond(0),
         tsc: TscInfo { mode: 0, frequency_khz: 0, incarnation: 0, elapsed_ns: epoch },
         grant_frame_gfns: Vec::new(),

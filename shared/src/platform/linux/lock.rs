@@ -23,8 +23,8 @@ impl core::error::Error for LockError {}
 
 /// Keeps in memory whatever the process has touched and will touch of its memory. Pages are not
 /// fetched beforehand, since a ring maps far more than it may ever use; what must not fault later
-/// is populated by its owner; the stack is touched here. A child made by `fork` does not inherit this, so each half calls it
-/// for itself, before it drops its privileges.
+/// is populated by its owner; the stack is touched here. A child made by `fork` does not inherit
+/// this, so each half calls it for itself, before it drops its privileges.
 ///
 /// # Errors
 /// If the limit of locked memory or the machine's memory is too small.

@@ -21,7 +21,6 @@ pub mod output_gate;
 pub mod packet_socket;
 pub mod priority;
 pub mod private_memory;
-pub mod private_words;
 pub mod privcmd;
 pub mod privcmd_buffer;
 pub mod privcmd_frames;

@@ -60,6 +60,21 @@ impl PrivatePages {
         unsafe { core::slice::from_raw_parts(self.base.as_ptr(), self.count) }
     }
 
+    /// All pages as words of eight bytes, to be written.
+    pub const fn words_mut(&mut self) -> &mut [u64] {
+        let word_count = self.count * PAGE_SIZE / 8;
+        // SAFETY: as in `all_mut`; a page's address is a multiple of eight.
+        unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr().cast(), word_count) }
+    }
+
+    /// All pages as words of eight bytes.
+    #[must_use]
+    pub const fn words(&self) -> &[u64] {
+        let word_count = self.count * PAGE_SIZE / 8;
+        // SAFETY: as in `all`; a page's address is a multiple of eight.
+        unsafe { core::slice::from_raw_parts(self.base.as_ptr().cast(), word_count) }
+    }
+
     /// All pages, to be written.
     pub const fn all_mut(&mut self) -> &mut [[u8; PAGE_SIZE]] {
         // SAFETY: as in `all`, and borrowed for this caller alone.
@@ -87,6 +102,9 @@ mod tests {
             page.fill(value);
         }
         assert_eq!((pages.all().len(), pages.all()[599]), (600, [87; PAGE_SIZE]));
+        pages.words_mut()[600 * 512 - 1] = 5;
+        assert_eq!((pages.words().len(), pages.words()[512]), (600 * 512, 0x0101_0101_0101_0101));
+        assert_eq!(pages.all()[599][4088..], 5_u64.to_ne_bytes());
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub struct Reading {
 #[derive(Debug)]
 pub struct Measured {
     duration_us: u64,
+    epoch_count_max: u64,
     first: Option<Reading>,
     last: Option<Reading>,
     /// When the last pause ended, in nanoseconds.
@@ -42,10 +43,11 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Nothing is measured yet; `duration_us` shall be.
-    pub fn new(duration_us: u64) -> Self {
+    /// Nothing is measured yet; `duration_us` shall be, or `epoch_count`.
+    pub fn new(duration_us: u64, epoch_count: Option<u32>) -> Self {
         Self {
             duration_us,
+            epoch_count_max: epoch_count.map_or(u64::MAX, u64::from),
             first: None,
             last: None,
             resumed_ns: 0,
@@ -66,9 +68,10 @@ impl Measured {
         self.first.is_some()
     }
 
-    /// Whether the time is over.
+    /// Whether the time is over, or there are epochs enough.
     pub fn is_over(&self, now_us: u64) -> bool {
-        self.first.is_some_and(|first| now_us >= first.at_us + self.duration_us)
+        let is_late = self.first.is_some_and(|first| now_us >= first.at_us + self.duration_us);
+        is_late || self.pause_us.count() >= self.epoch_count_max
     }
 
     /// The readings at the beginning and at the end.

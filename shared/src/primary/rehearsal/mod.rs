@@ -28,6 +28,7 @@ use crate::platform::linux::output_gate::OutputGate;
 use crate::platform::linux::priority::take_precedence;
 use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
+use crate::platform::vector;
 use crate::rehearsal::{
     GuestRegion, Player, RehearsedCapture, RehearsedGuest, Source, Trace, TracePlayer, Workload,
     WorkloadOptions,
@@ -52,6 +53,7 @@ const NAME: &str = "rehearsal";
 /// [`ProtectError`], one line for people.
 pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
     check_processor()?;
+    vector::choose();
     let key = read_key_file(options.key_file)?;
     let file = options.trace.map(MappedFile::open).transpose().map_err(ProtectError::TraceFile)?;
     let trace = file.as_ref().map(|file| Trace::parse(file.bytes()));
@@ -87,7 +89,7 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
         (None, Some(trace)) => trace.duration_us(),
         (None, None) => SECONDS_DEFAULT * 1_000_000,
     };
-    let rehearsal = Rehearsal::new(program, guest, Measured::new(duration_us));
+    let rehearsal = Rehearsal::new(program, guest, Measured::new(duration_us, options.epoch_count));
     run(options, rehearsal, capture, producer)
 }
 

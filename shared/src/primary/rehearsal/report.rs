@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::measured::{Measured, Reading};
 use crate::platform::linux::log::print as print_text;
-use crate::ring::ProcessFigures;
+use crate::ring::{LinkCounters, ProcessFigures};
 use crate::status::Histogram;
 
 /// Prints all figures on stdout.
@@ -101,6 +101,16 @@ impl fmt::Display for Report<'_> {
         let dirty_size = last.dirty_size_since(first);
         let ratio = Part::<3>(wire_size, dirty_size);
         writeln!(f, "wire bytes={wire_size} dirty_bytes={dirty_size} ratio={ratio}")?;
+        let pages = |field: fn(&LinkCounters) -> u64| field(&last.link) - field(&first.link);
+        writeln!(
+            f,
+            "encodings raw={} zero={} unchanged={} delta={} lz4={}",
+            pages(|link| link.pages_raw),
+            pages(|link| link.pages_zero),
+            pages(|link| link.pages_unchanged),
+            pages(|link| link.pages_delta),
+            pages(|link| link.pages_lz4)
+        )?;
         let duration_us = last.at_us - first.at_us;
         let processes = self.processes();
         f.write_str("cpu_percent")?;

@@ -1,0 +1,228 @@
+//! Rehearsals between two hosts: the real programs, in network namespaces of their own with a cable
+//! between them. Needs root.
+
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Milliseconds, longer than a busy machine lets a process wait.
+const PATIENT_MS: &str = "20000";
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// Two namespaces, a veth pair, and a folder; removed when this is dropped.
+struct Hosts {
+    name: String,
+    folder: PathBuf,
+}
+
+impl Hosts {
+    /// None if this process may not make namespaces.
+    fn new(test: &str) -> Option<Self> {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("rehearse-{}-{count}", std::process::id());
+        let added = Command::new("ip").args(["netns", "add", &format!("{name}-primary")]).output();
+        if !added.is_ok_and(|output| output.status.success()) {
+            println!("{test}: skipped: no rights to make a network namespace");
+            return None;
+        }
+        let folder = std::env::temp_dir().join(&name);
+        std::fs::create_dir(&folder).unwrap();
+        let hosts = Self { name, folder };
+        let [primary, backup] = ["primary", "backup"].map(|role| hosts.namespace(role));
+        ip(&format!("netns add {backup}"));
+        ip(&format!("-n {primary} link add link0 type veth peer name link0 netns {backup}"));
+        for host in [&primary, &backup] {
+            ip(&format!("-n {host} link set link0 mtu 9000 up"));
+        }
+        let key = hosts.folder.join("key");
+        std::fs::write(&key, "5".repeat(64)).unwrap();
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+        Some(hosts)
+    }
+
+    fn namespace(&self, role: &str) -> String {
+        format!("{}-{role}", self.name)
+    }
+
+    /// A program on the host of this role, with the link to the other one.
+    fn program(&self, role: &str, peer: &str, program: &Path, words: &[&str]) -> Command {
+        let shown = ["-n", &self.namespace(peer), "-br", "link", "show", "link0"];
+        let shown = String::from_utf8(Command::new("ip").args(shown).output().unwrap().stdout);
+        let mac = shown.unwrap().split_whitespace().nth(2).unwrap().to_owned();
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace(role)]).arg(program).args(words);
+        command.args(["--link", &format!("link0={mac}"), "--key-file"]);
+        command.arg(self.folder.join("key"));
+        command
+    }
+
+    /// A backup that bears with so much silence.
+    fn backup(&self, timeout_ms: &str) -> Backup {
+        // Built beside the program under test by `cargo test --workspace`.
+        let program =
+            Path::new(env!("CARGO_BIN_EXE_primary-helper")).with_file_name("backup-helper");
+        assert!(program.exists(), "{} is missing: cargo build -p backup-helper", program.display());
+        let log = self.folder.join("backup.log");
+        let mut command =
+            self.program("backup", "primary", &program, &["stand-by", "--rehearse-only"]);
+        command.args(["--timeout-ms", timeout_ms, "--state-dir"]).arg(&self.folder);
+        let child = command.stderr(File::create(&log).unwrap()).spawn().unwrap();
+        Backup { child, log }
+    }
+
+    fn rehearse(&self, words: &[&str]) -> Command {
+        let program = Path::new(env!("CARGO_BIN_EXE_primary-helper"));
+        let mut command = self.program("primary", "backup", program, &["rehearse"]);
+        command.args(["--timeout-ms", PATIENT_MS]).args(words);
+        command
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for role in ["primary", "backup"] {
+            let _ = Command::new("ip").args(["netns", "del", &self.namespace(role)]).status();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+struct Backup {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Backup {
+    /// Ends it as an operator does; what it has said.
+    fn end(mut self) -> String {
+        let ended = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(ended.success() && self.child.wait().unwrap().success());
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Backup {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
+    assert!(status.success(), "ip {arguments}");
+}
+
+fn stderr(output: &Output) -> &str {
+    core::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// The figure `name` of the line that begins with `family`.
+fn figure(output: &Output, family: &str, name: &str) -> u64 {
+    let text = core::str::from_utf8(&output.stdout).unwrap();
+    let line = text.lines().find(|line| line.split(' ').next() == Some(family));
+    let words = line.unwrap_or_else(|| panic!("no {family} in {text}")).split(' ');
+    let value = words.filter_map(|word| word.strip_prefix(name)?.strip_prefix('=')).next();
+    value.unwrap_or_else(|| panic!("no {family} {name} in {text}")).parse().unwrap()
+}
+
+fn assert_verified(output: &Output, epoch_count: u64) {
+    assert!(output.status.success(), "{}", stderr(output));
+    assert!(figure(output, "epochs", "count") >= epoch_count);
+    assert!(figure(output, "digest", "verified") > figure(output, "epochs", "count"));
+    assert_eq!(figure(output, "digest", "mismatched"), 0);
+}
+
+#[test]
+fn a_thousand_epochs_are_verified_and_meet_no_page_fault() {
+    let Some(hosts) = Hosts::new("a_thousand_epochs") else { return };
+    let backup = hosts.backup(PATIENT_MS);
+    let words = "--memory 16M --dirty-pages 50 --interval-ms 5 --epochs 1000 --seconds 300";
+    let words: Vec<_> = words.split(' ').collect();
+    let output = hosts.rehearse(&words).output().unwrap();
+    assert_verified(&output, 1000);
+    for process in ["capture", "ship", "receive", "commit"] {
+        assert_eq!(figure(&output, "faults", process), 0, "{process}");
+    }
+    assert!(figure(&output, "pages", "dirty") >= 1000);
+    assert!(figure(&output, "pages", "copied") >= figure(&output, "pages", "dirty"));
+    // The backup stands by for the next one, of another size.
+    let words = ["--memory", "8M", "--dirty-pages", "10", "--interval-ms", "5", "--epochs", "50"];
+    assert_verified(&hosts.rehearse(&words).output().unwrap(), 50);
+    let said = backup.end();
+    assert!(said.contains("a replica of 4096 pages") && said.contains("a replica of 2048 pages"));
+}
+
+#[test]
+fn a_guest_that_writes_more_than_fits_a_pause_is_copied_in_passes() {
+    let Some(hosts) = Hosts::new("a_guest_that_writes_more") else { return };
+    let backup = hosts.backup(PATIENT_MS);
+    let words = "--memory 32M --dirty-pages 4000 --hot-percent 50 --change-bytes 4096 --epochs 50";
+    let words: Vec<_> = words.split(' ').chain(["--pause-target-us", "50"]).collect();
+    let output = hosts.rehearse(&words).output().unwrap();
+    assert_verified(&output, 1);
+    assert!(figure(&output, "pages", "passes") > 0);
+    backup.end();
+}
+
+#[test]
+fn a_missing_backup_is_told() {
+    let Some(hosts) = Hosts::new("a_missing_backup") else { return };
+    let output = hosts.rehearse(&["--memory", "1M", "--dirty-pages", "1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let line = "link0: no backup answers: start `backup-helper stand-by --rehearse-only` there";
+    assert!(stderr(&output).lines().last().unwrap().starts_with(line), "{}", stderr(&output));
+}
+
+#[test]
+fn a_primary_that_is_lost_in_a_rehearsal_is_nothing_to_revive() {
+    let Some(hosts) = Hosts::new("a_primary_that_is_lost") else { return };
+    let backup = hosts.backup("500");
+    let words = ["--memory", "8M", "--dirty-pages", "10", "--seconds", "300"];
+    let mut primary = hosts.rehearse(&words).stderr(Stdio::piped()).spawn().unwrap();
+    let wait_for = |text: &str| {
+        while !std::fs::read_to_string(&backup.log).unwrap().contains(text) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    wait_for("a replica of 2048 pages");
+    // A cable that is cut, not a process that could say goodbye.
+    ip(&format!("-n {} link set link0 down", hosts.namespace("primary")));
+    wait_for("nothing is revived");
+    primary.kill().unwrap();
+    primary.wait().unwrap();
+    backup.end();
+}
+
+#[test]
+fn a_trace_is_replayed_and_a_broken_one_refused() {
+    let Some(hosts) = Hosts::new("a_trace_is_replayed") else { return };
+    let mut trace = b"PLXTRC01".to_vec();
+    let mut put = |number: u64| trace.extend(number.to_le_bytes());
+    // 512 gfns; an image and two epochs of 5 ms.
+    [512, 3, 5000].into_iter().for_each(&mut put);
+    for (page_count, seed) in [(300_u64, 1_u64), (40, 2), (60, 3)] {
+        trace.extend(page_count.to_le_bytes());
+        for page in 0..page_count {
+            trace.extend((page * 7 % 512).to_le_bytes());
+            let words = (0..512).map(|word| (word * seed * (page + 3)) ^ seed << 40);
+            trace.extend(words.flat_map(u64::to_le_bytes));
+        }
+    }
+    let path = hosts.folder.join("trace");
+    std::fs::write(&path, &trace).unwrap();
+    let backup = hosts.backup(PATIENT_MS);
+    let path_text = path.to_str().unwrap();
+    let words = ["--interval-ms", "5", "--epochs", "100", "--seconds", "100", "--trace", path_text];
+    let output = hosts.rehearse(&words).output().unwrap();
+    assert_verified(&output, 100);
+    assert!(figure(&output, "pages", "dirty") > 0);
+    std::fs::write(&path, &trace[..trace.len() - 1]).unwrap();
+    let output = hosts.rehearse(&words).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "--trace: it ends within epoch 2: record it again\n");
+    backup.end();
+}
