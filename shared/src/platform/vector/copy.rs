@@ -20,6 +20,13 @@ pub enum CopyMethod {
     Avx2Stream,
 }
 
+impl CopyMethod {
+    /// Whether the copy goes past the caches.
+    pub const fn is_streaming(self) -> bool {
+        matches!(self, Self::Sse2Stream | Self::Avx2Stream)
+    }
+}
+
 /// Bytes that are asked for ahead of a streaming copy. Their lines then come while the part before
 /// them is stored.
 const PART_SIZE: usize = 1024;
