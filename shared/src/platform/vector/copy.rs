@@ -93,7 +93,7 @@ unsafe fn copy_words(source: *const u8, target: *mut u8) {
     }
 }
 
-/// Copies a page with `copy_part`, and makes it visible before any later store.
+/// Copies a page with `copy_part`. Its stores are in order with others only after [`fence`].
 ///
 /// # Safety
 /// Both valid for a page; the target on a cache line; `copy_part`'s instructions are there.
@@ -109,7 +109,10 @@ unsafe fn stream(
         // SAFETY: as the caller says; the part lies in the page.
         unsafe { copy_part(source.wrapping_add(start), target.wrapping_add(start)) };
     }
-    // Streaming stores are not in order with others; whoever publishes the page next need not know.
+}
+
+/// Puts all streaming stores so far before any later store.
+pub fn fence() {
     // SAFETY: every x86-64 processor has the instruction.
     unsafe { _mm_sfence() };
 }
