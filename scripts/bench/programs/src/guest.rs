@@ -1,4 +1,4 @@
-//! A synthetic guest: memory that one thread dirties while another waits to take it.
+//! A synthetic guest: memory that is dirtied at a set rate.
 //!
 //! A part of each epoch's writes hits the same pages every time, the rest falls anywhere, as with
 //! `primary-helper rehearse`. The guest tells which pages it wrote; who keeps the dirty bitmap

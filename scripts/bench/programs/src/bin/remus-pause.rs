@@ -92,8 +92,10 @@ struct Parts {
 
 impl Remus {
     fn new(stream: TcpStream, gfn_count: u64) -> Result<Self, Failure> {
-        let mut frames = SharedMemory::map(BATCH_PAGE_COUNT_MAX * PAGE_SIZE)?;
-        frames.populate(0..BATCH_PAGE_COUNT_MAX * PAGE_SIZE)?;
+        let frames = SharedMemory::map(BATCH_PAGE_COUNT_MAX * PAGE_SIZE)?;
+        for page in 0..BATCH_PAGE_COUNT_MAX {
+            frames.word(page * PAGE_SIZE).store(1, Ordering::Relaxed);
+        }
         let none = Durations::default;
         let (scan, map, write) = (none(), none(), none());
         Ok(Self { stream, gfn_count, frames, scan, map, write, page_count: 0 })
