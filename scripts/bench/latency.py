@@ -37,9 +37,9 @@ def latency(extent: Extent) -> int:
         rounds = found[POLLUX.name, at]
         table.add(at, *(rounds.median(subject, name) for subject in SUBJECTS for name in names))
     plot = Plot(title, "interval (ms)", "latency (us)", is_x_log=True, is_y_log=True)
-    for subject, text in SUBJECTS.items():
+    for number, (subject, text) in enumerate(SUBJECTS.items()):
         for name in names:
             points = [(at, found[POLLUX.name, at].median(subject, name)) for at in loads]
-            plot.series.append(Series(f"{text}, {name}", points, is_dashed=name == "p99"))
+            plot.series.append(Series(f"{text}, {name}", points, number, name == "p99"))
     keep(table, plot, "latency-interval")
     return 0

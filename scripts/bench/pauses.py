@@ -77,8 +77,8 @@ def _plot(sweep: Sweep, found: Mapping[tuple[str, float], Rounds]) -> Plot:
         sweep.title, sweep.x_label, "pause (us)", is_x_log=True, is_y_log=True,
         marks_y=[("1 ms", PAUSE_TARGET_US)],
     )
-    for method in METHODS:
-        for name, is_dashed in (("p50", False), ("p99", True)):
+    for subject, method in enumerate(METHODS):
+        for name in ("p50", "p99"):
             points = [(at, found[method.name, at].median("pause_us", name)) for at in sweep.loads]
-            plot.series.append(Series(f"{method.name}, {name}", points, is_dashed))
+            plot.series.append(Series(f"{method.name}, {name}", points, subject, name == "p99"))
     return plot

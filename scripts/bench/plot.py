@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from bench.scale import Scale
+from bench.scale import Scale, short
 
 _WIDTH, _HEIGHT = 760, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 24, 52, 58
 _LEGEND_LINE = 20
+_X_TICKS_MAX = 9
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#666666", "#e69f00")
 _MARKS = ("circle", "square", "triangle", "diamond")
 INK, FAINT = "#222222", "#dddddd"
@@ -23,10 +24,14 @@ INK, FAINT = "#222222", "#dddddd"
 
 @dataclass(frozen=True)
 class Series:
-    """Points that belong together, in the order in which a line joins them."""
+    """Points that belong together, in the order in which a line joins them.
+
+    Series of one subject share its colour and mark; the second kind of a subject's figures is dashed.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
+    subject: int
     is_dashed: bool = False
 
 
@@ -57,10 +62,10 @@ class Plot:
             f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
             f'<text x="{_LEFT}" y="28" font-size="16" font-weight="bold">{escape(self.title)}</text>',
             *self._axes(x, y),
-            *self._marks(x, y),
+            *self._marks(y),
         ]
         for index, series in enumerate(self.series):
-            parts += _drawn(series, index, x, y)
+            parts += _drawn(series, x, y)
             parts += _legend_entry(series, index)
         return "\n".join([*parts, "</svg>", ""])
 
@@ -75,7 +80,7 @@ class Plot:
             at = y.position(value)
             parts.append(line(left, at, right, at, FAINT))
             parts.append(f'<text x="{left - 8}" y="{at + 4:.1f}" text-anchor="end">{text}</text>')
-        for value, text in x.ticks(9):
+        for value, text in self._x_ticks(x):
             at = x.position(value)
             parts.append(line(at, top, at, bottom, FAINT))
             parts.append(f'<text x="{at:.1f}" y="{bottom + 19}" text-anchor="middle">{text}</text>')
@@ -89,7 +94,12 @@ class Plot:
             f"{escape(self.y_label)}</text>",
         ]
 
-    def _marks(self, x: Scale, y: Scale) -> list[str]:
+    def _x_ticks(self, x: Scale) -> list[tuple[float, str]]:
+        """The measured places themselves, while they are few."""
+        places = sorted({at for series in self.series for at, _ in series.points})
+        return [(at, short(at)) for at in places] if len(places) <= _X_TICKS_MAX else x.ticks(_X_TICKS_MAX)
+
+    def _marks(self, y: Scale) -> list[str]:
         parts = []
         for name, value in self.marks_y:
             at = y.position(value)
@@ -101,37 +111,39 @@ class Plot:
         return parts
 
 
-def _drawn(series: Series, index: int, x: Scale, y: Scale) -> list[str]:
+def _drawn(series: Series, x: Scale, y: Scale) -> list[str]:
     places = [(x.position(at), y.position(value)) for at, value in series.points]
     path = " ".join(f"{left:.1f},{top:.1f}" for left, top in places)
-    colour = COLOURS[index % len(COLOURS)]
+    colour = COLOURS[series.subject % len(COLOURS)]
     dashes = ' stroke-dasharray="6 4"' if series.is_dashed else ""
     joined = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>'
-    return [joined, *(_mark(index, left, top) for left, top in places)]
+    return [joined, *(_mark(series, left, top) for left, top in places)]
 
 
 def _legend_entry(series: Series, index: int) -> list[str]:
     top = _HEIGHT + _LEGEND_LINE * index + 4
     dashes = "6 4" if series.is_dashed else ""
     return [
-        line(_LEFT, top, _LEFT + 34, top, COLOURS[index % len(COLOURS)], dashes, 2),
-        _mark(index, _LEFT + 17, top),
+        line(_LEFT, top, _LEFT + 34, top, COLOURS[series.subject % len(COLOURS)], dashes, 2),
+        _mark(series, _LEFT + 17, top),
         f'<text x="{_LEFT + 44}" y="{top + 4.5}">{escape(series.name)}</text>',
     ]
 
 
-def _mark(index: int, left: float, top: float) -> str:
-    colour = COLOURS[index % len(COLOURS)]
-    shape = _MARKS[index % len(_MARKS)]
+def _mark(series: Series, left: float, top: float) -> str:
+    """The subject's shape in its colour: filled, or hollow where the line is dashed."""
+    colour = COLOURS[series.subject % len(COLOURS)]
+    shape = _MARKS[series.subject % len(_MARKS)]
+    look = f'fill="{"#ffffff" if series.is_dashed else colour}" stroke="{colour}" stroke-width="1.5"'
     if shape == "circle":
-        return f'<circle cx="{left:.1f}" cy="{top:.1f}" r="4" fill="{colour}"/>'
+        return f'<circle cx="{left:.1f}" cy="{top:.1f}" r="4" {look}/>'
     corners = {
         "square": ((-3.6, -3.6), (3.6, -3.6), (3.6, 3.6), (-3.6, 3.6)),
         "triangle": ((0.0, -4.8), (4.6, 3.6), (-4.6, 3.6)),
         "diamond": ((0.0, -5.2), (5.2, 0.0), (0.0, 5.2), (-5.2, 0.0)),
     }[shape]
     points = " ".join(f"{left + across:.1f},{top + down:.1f}" for across, down in corners)
-    return f'<polygon points="{points}" fill="{colour}"/>'
+    return f'<polygon points="{points}" {look}/>'
 
 
 def line(

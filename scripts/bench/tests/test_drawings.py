@@ -12,8 +12,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def _plot(is_log: bool) -> Plot:
     series = [
-        Series("ours <p50>", [(1, 10), (10, 100), (100, 1000)]),
-        Series("theirs & others", [(1, 1000), (100, 1000)], is_dashed=True),
+        Series("ours <p50>", [(1, 10), (10, 100), (100, 1000)], 0),
+        Series("theirs & others", [(1, 1000), (100, 1000)], 1, is_dashed=True),
     ]
     return Plot("Pause & more", "pages", "us", is_log, is_log, series, [("1 ms", 1000)])
 

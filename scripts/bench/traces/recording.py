@@ -11,7 +11,7 @@ from bench.settings import BenchError, program, work_folder
 from bench.traces.clock import GuestClock
 from bench.traces.guest import TracedGuest, boot
 from bench.traces.trace_file import page_counts
-from bench.traces.workloads import READY, WORKLOADS, Workload, prepare
+from bench.traces.workloads import WORKLOADS, Workload, prepare
 from lab.packages import build_programs
 
 INTERVAL_US = 25_000
@@ -47,7 +47,7 @@ def _record(workload: Workload, epoch_count: int, memory_mb: int) -> None:
     memory_folder = Path(tempfile.mkdtemp(prefix="bench-", dir="/dev/shm"))
     try:
         with boot(folder, memory_folder, memory_mb, workload.script()) as guest:
-            guest.wait_for(READY)
+            guest.wait_for(workload.ready)
             _record_epochs(workload, guest, memory_folder, epoch_count)
     finally:
         shutil.rmtree(memory_folder, ignore_errors=True)

@@ -35,11 +35,12 @@ INSTRUCTIONS_PER_NS = 2
 
 @dataclass(frozen=True)
 class Workload:
-    """One kind of work. `script` runs as root in the guest and ends its preparation by printing READY."""
+    """One kind of work. `script` runs as root in the guest; `ready` is what its console shows once it is at work."""
 
     name: str
     title: str
     script: Callable[[], str]
+    ready: str
     # Idle guests pass their epochs waiting, busy ones computing.
     is_busy: bool = True
 
@@ -48,7 +49,7 @@ class Workload:
         return interval_us * (INSTRUCTIONS_PER_NS if self.is_busy else 1)
 
 
-READY = "workload: ready"
+_READY = "workload: ready"
 
 
 def prepare() -> None:
@@ -57,13 +58,13 @@ def prepare() -> None:
 
 
 def _idle() -> str:
-    return f"echo '{READY}'\nwhile :; do sleep 3600; done\n"
+    return f"echo '{_READY}'\nwhile :; do sleep 3600; done\n"
 
 
 def _kernel_build() -> str:
     source, output = _kernel_source()
     make = f"make -C {source} O={output}"
-    return f"echo '{READY}'\nwhile {make} kernel/ mm/ fs/ lib/ && {make} clean; do :; done\n"
+    return f"while {make} kernel/ mm/ fs/ lib/ && {make} clean; do :; done\n"
 
 
 def _redis() -> str:
@@ -72,7 +73,7 @@ def _redis() -> str:
     return (
         "redis-server --save '' --appendonly no --maxmemory 64mb --daemonize yes\n"
         "until redis-cli ping; do sleep 0.1; done\n"
-        f"{fill}\necho '{READY}'\n{work}\n"
+        f"{fill}\necho '{_READY}'\n{work}\n"
     )
 
 
@@ -97,7 +98,7 @@ def _run(command: list[str]) -> None:
 
 
 WORKLOADS = [
-    Workload("idle", "idle guest", _idle, is_busy=False),
-    Workload("kernel-build", "kernel build", _kernel_build),
-    Workload("redis", "redis under load", _redis),
+    Workload("idle", "idle guest", _idle, _READY, is_busy=False),
+    Workload("kernel-build", "kernel build", _kernel_build, "  CC  "),
+    Workload("redis", "redis under load", _redis, _READY),
 ]
