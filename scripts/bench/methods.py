@@ -17,6 +17,8 @@ from bench.settings import BenchError, program
 from lab.processes import die_with_parent, end
 
 _PORT = 7999
+# The measured machine may be busy with other things; a benchmark is no place to lose a link for that.
+_TIMEOUT = ["--timeout-ms", "5000"]
 # A rehearsal copies the whole guest first; a busy machine may take long for it.
 _START_SECONDS_MAX = 240
 
@@ -37,11 +39,11 @@ def rehearse(link: Link, load: Load, *more: str) -> Figures:
         key.write_text(secrets.token_hex(32))
         backup = [
             program("backup-helper"), "stand-by", "--rehearse-only", "--link", f"{INTERFACE}={link.primary_mac}",
-            "--key-file", str(key), "--state-dir", folder,
+            "--key-file", str(key), "--state-dir", folder, *_TIMEOUT,
         ]
         primary = [
             program("primary-helper"), "rehearse", "--link", f"{INTERFACE}={link.backup_mac}",
-            "--key-file", str(key), *load.options(), *more,
+            "--key-file", str(key), *_TIMEOUT, *load.options(), *more,
         ]
         with _beside(within(link.backup, backup), Path(folder) / "backup.log"):
             return _figures(within(link.primary, primary), load)

@@ -162,3 +162,63 @@ fn offset_in_words(gfn: u64) -> usize {
 fn offset_of(gfn: u64) -> usize {
     usize::try_from(gfn).expect("64-bit addresses") * PAGE_SIZE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pollux::capture::scan;
+    use std::thread;
+
+    /// The gfns and pages of a stream's PAGE_DATA records, and how many other records there were.
+    fn read_stream(mut stream: &[u8]) -> (Vec<u64>, Vec<u8>, usize) {
+        let number = |bytes: &[u8]| u32::from_le_bytes(bytes[..4].try_into().unwrap());
+        let (mut gfns, mut pages, mut other_count) = (Vec::new(), Vec::new(), 0);
+        while !stream.is_empty() {
+            let (header, rest) = stream.split_at(8);
+            let (body, rest) = rest.split_at(usize::try_from(number(&header[4..])).unwrap());
+            if number(header) == 1 {
+                let count = usize::try_from(number(body)).unwrap();
+                let (numbers, content) = body[8..].split_at(count * 8);
+                let words = numbers.chunks_exact(8).map(|word| word.try_into().unwrap());
+                gfns.extend(words.map(u64::from_le_bytes));
+                pages.extend_from_slice(content);
+            } else {
+                other_count += 1;
+            }
+            stream = rest;
+        }
+        (gfns, pages, other_count)
+    }
+
+    #[test]
+    fn every_dirty_page_and_no_other_is_sent_with_its_gfn() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let receiver = thread::spawn(move || {
+            let mut received = Vec::new();
+            listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
+            received
+        });
+        // More than one batch, and neighbours as well as pages apart.
+        let gfn_count = 4000;
+        let dirty: Vec<u64> = (0..gfn_count).filter(|gfn| gfn % 7 < 2).collect();
+        let mut memory = SharedMemory::map(offset_of(gfn_count)).unwrap();
+        let mut bitmap = vec![0; usize::try_from(scan::bitmap_word_count(gfn_count)).unwrap()];
+        for &gfn in &dirty {
+            memory.page_mut(offset_of(gfn)).fill(u8::try_from(gfn % 251).unwrap());
+            scan::set(&mut bitmap, gfn);
+        }
+        let mut remus = Remus::new(TcpStream::connect(address).unwrap(), gfn_count).unwrap();
+        remus.take(&memory, &bitmap).unwrap();
+        assert_eq!(remus.page_count, dirty.len() as u64);
+        drop(remus);
+
+        let (gfns, pages, other_count) = read_stream(&receiver.join().unwrap());
+        assert!(dirty.len() > BATCH_PAGE_COUNT_MAX);
+        assert_eq!(gfns, dirty);
+        assert_eq!(other_count, 1, "one CHECKPOINT record");
+        for (gfn, page) in gfns.iter().zip(pages.chunks_exact(PAGE_SIZE)) {
+            assert!(page.iter().all(|&byte| u64::from(byte) == gfn % 251), "gfn {gfn}");
+        }
+    }
+}
