@@ -34,13 +34,13 @@ class GuestClock:
         passed_us = 0.0
         while passed_us < length_us * (1 - _TOLERANCE):
             wanted = (length_us - passed_us) * self._seconds_per_us
-            began = time.monotonic()
+            asleep = min(max(wanted, _SLEEP_SECONDS_MIN), _SLEEP_SECONDS_MAX)
             self._monitor.execute("cont")
-            time.sleep(min(max(wanted, _SLEEP_SECONDS_MIN), _SLEEP_SECONDS_MAX))
+            time.sleep(asleep)
             self._monitor.execute("stop")
-            elapsed = time.monotonic() - began
             before_us, passed_us = passed_us, self._since_us(begin)
-            pace = elapsed / max(passed_us - before_us, 1.0)
+            # Of the sleep alone: what the guest does until it really stops, the next sleep is shorter by.
+            pace = asleep / max(passed_us - before_us, 1.0)
             self._seconds_per_us = (self._seconds_per_us + pace) / 2
         return passed_us
 
