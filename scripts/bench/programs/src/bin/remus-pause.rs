@@ -1,4 +1,4 @@
-//! The pause of `xl remus` in Xen 4.17, as far as it can be run without Xen, and no longer than that.
+//! The pause of `xl remus` in Xen 4.17, as far as it can be run without Xen.
 //!
 //!     remus-pause receive --listen ADDRESS:PORT
 //!     remus-pause send --to ADDRESS:PORT [--memory 1G] [--dirty-pages 1000] [--hot-percent 90]
@@ -10,7 +10,7 @@
 //! Left out, since without Xen it would be invented: the guest's own suspend and resume, every
 //! hypercall, the callbacks between libxc and libxl, the processor's records, ssh. A mapping is one
 //! `mremap` of as many neighbouring pages, touched once each, which is less than libxc's ioctl with
-//! a hypercall does. The true pause is longer.
+//! a hypercall does. The true pause holds all that besides.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
