@@ -68,12 +68,15 @@ def _kernel_build() -> str:
 
 
 def _redis() -> str:
-    fill = "redis-benchmark -q -t set -n 60000 -r 50000 -d 200 -P 32 -c 4"
-    work = "redis-benchmark -q -l -t set,get -n 1000000 -r 50000 -d 200 -c 20"
+    """Random keys of 50 000 with values of 200 bytes, read and written by 20 clients in the same guest."""
+    common = "redis-benchmark -q -r 50000 -d 200"
     return (
         "redis-server --save '' --appendonly no --maxmemory 64mb --daemonize yes\n"
         "until redis-cli ping; do sleep 0.1; done\n"
-        f"{fill}\necho '{_READY}'\n{work}\n"
+        f"{common} -t set -n 60000 -P 32 -c 4\n"
+        f"echo '{_READY}'\n"
+        f"{common} -l -t get -n 1000000 -c 10 >/dev/null &\n"
+        f"{common} -l -t set -n 1000000 -c 10 >/dev/null\n"
     )
 
 
