@@ -31,8 +31,13 @@ class Method:
     measure: Callable[[Link, Load], Figures]
 
 
-def rehearse(link: Link, load: Load, *more: str) -> Figures:
-    """Pollux: `primary-helper rehearse` against a backup that stands by for rehearsals."""
+def pollux(link: Link, load: Load) -> Figures:
+    """Pollux with an invented guest."""
+    return rehearse(link, load.options(), load.seconds)
+
+
+def rehearse(link: Link, options: Sequence[str], seconds: int) -> Figures:
+    """`primary-helper rehearse` against a backup that stands by for rehearsals; it measures for `seconds`."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         key = Path(folder) / "key"
         key.touch(mode=0o600)
@@ -43,10 +48,10 @@ def rehearse(link: Link, load: Load, *more: str) -> Figures:
         ]
         primary = [
             program("primary-helper"), "rehearse", "--link", f"{INTERFACE}={link.backup_mac}",
-            "--key-file", str(key), *_TIMEOUT, *load.options(), *more,
+            "--key-file", str(key), *_TIMEOUT, *options,
         ]
         with _beside(within(link.backup, backup), Path(folder) / "backup.log"):
-            return _figures(within(link.primary, primary), load)
+            return _figures(within(link.primary, primary), seconds)
 
 
 def remus(link: Link, load: Load) -> Figures:
@@ -56,15 +61,15 @@ def remus(link: Link, load: Load) -> Figures:
         receive = [program("remus-pause"), "receive", "--listen", f"{BACKUP_ADDRESS}:{_PORT}"]
         send = [program("remus-pause"), "send", "--to", f"{BACKUP_ADDRESS}:{_PORT}", *load.options()]
         with _beside(within(link.backup, receive), log, ready="listening"):
-            return _figures(within(link.primary, send), load)
+            return _figures(within(link.primary, send), load.seconds)
 
 
 def copy(link: Link, load: Load) -> Figures:
     """A bare copy of as many pages."""
-    return _figures(within(link.primary, [program("copy-pause"), *load.options()]), load)
+    return _figures(within(link.primary, [program("copy-pause"), *load.options()]), load.seconds)
 
 
-POLLUX = Method("Pollux", rehearse)
+POLLUX = Method("Pollux", pollux)
 REMUS = Method("xl remus, emulated", remus)
 COPY = Method("bare copy of the pages", copy)
 
@@ -90,8 +95,8 @@ def _beside(command: Sequence[str], log: Path, ready: str | None = None) -> Iter
         process.stdout.close()
 
 
-def _figures(command: Sequence[str], load: Load) -> Figures:
-    limit = load.seconds + _START_SECONDS_MAX
+def _figures(command: Sequence[str], seconds: int) -> Figures:
+    limit = seconds + _START_SECONDS_MAX
     try:
         result = subprocess.run(list(command), capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired as error:
