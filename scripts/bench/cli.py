@@ -63,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     everything.set_defaults(run=lambda given: _measure([run for run, _ in BENCHMARKS.values()], given))
 
     traces = commands.add_parser("traces", help="record page traces of guests at work, under plain QEMU")
-    traces.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(workload.name for workload in WORKLOADS)}; all, unless named")
+    names = ", ".join(workload.name for workload in WORKLOADS)
+    traces.add_argument("names", nargs="*", metavar="NAME", help=f"of {names}; all, unless named")
     traces.add_argument("--epochs", type=int, default=150, help="of 25 ms, after the image")
     traces.add_argument("--memory", type=int, default=256, help="MB of the guest")
     traces.set_defaults(run=lambda given: record_all(given.names, given.epochs, given.memory))
