@@ -98,7 +98,9 @@ def _beside(command: Sequence[str], log: Path, ready: str | None = None) -> Iter
 def _figures(command: Sequence[str], seconds: int) -> Figures:
     limit = seconds + _START_SECONDS_MAX
     try:
-        result = subprocess.run(list(command), capture_output=True, text=True, timeout=limit, check=False)
+        result = subprocess.run(
+            list(command), capture_output=True, text=True, timeout=limit, check=False, preexec_fn=die_with_parent
+        )
     except subprocess.TimeoutExpired as error:
         raise BenchError(f"{' '.join(command)} did not end within {limit} s") from error
     if result.returncode != 0:
