@@ -81,6 +81,27 @@ fn the_faults_are_real_and_counted() {
 }
 
 #[test]
+fn pages_are_sent_in_every_encoding_and_few_bytes() {
+    let mut world = World::new(&Setting::new(12, Faults { loss: 50, ..Faults::NONE }));
+    world.run_until("60 epochs", 60_000, |world| world.commit.epochs >= 60);
+    let [primary, _] = world.counters();
+    let pages = [
+        primary.pages_raw,
+        primary.pages_zero,
+        primary.pages_unchanged,
+        primary.pages_delta,
+        primary.pages_lz4,
+    ];
+    assert!(pages.iter().all(|&count| count > 0), "{pages:?}");
+    let page_bytes = pages.iter().sum::<u64>() * 4096;
+    assert!(
+        primary.page_bytes_stored < page_bytes * 3 / 4,
+        "{} of {page_bytes}",
+        primary.page_bytes_stored
+    );
+}
+
+#[test]
 fn a_partition_ends_the_session_and_another_one_follows() {
     with_seeds(0..6, |seed| {
         let mut world = World::new(&Setting::new(seed, Faults { loss: 20, ..Faults::NONE }));

@@ -17,7 +17,7 @@ use pollux::wire::EthernetAddress;
 use support::halves::{Capture, Commit};
 use support::relay::{Relay, RelayDone, RelayFaults};
 use support::veth::Hosts;
-use support::world::{BACKUP, PRIMARY, options};
+use support::world::{BACKUP, PRIMARY, encoder, options};
 
 /// A stuck test ends after this; nothing else depends on the time.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -101,7 +101,7 @@ impl Link {
         let primary_options = link_options(PRIMARY, &primary_socket, macs[BACKUP]);
         let ship = thread::spawn(move || {
             let mut host = TestHost::new(capture_alive);
-            let mut ship = Box::new(Ship::new(primary_options, host.now_us()));
+            let mut ship = Box::new(Ship::new(primary_options, encoder(0), host.now_us()));
             let ending = ship.run(&mut primary_socket, &mut ship_ring, &mut host, false).unwrap();
             (ending, ship_ring.control().counters(), host.events)
         });

@@ -232,7 +232,7 @@ fn write(page: &mut Page, (_, kind, bytes): &Write) {
     match kind {
         0 => page.fill(0),
         1 => page.fill_with(|| b'x'),
-        2 => (0..PAGE_SIZE).for_each(|place| page[place] = (place * place >> 3).to_le_bytes()[0]),
+        2 => (0..PAGE_SIZE).for_each(|place| page[place] = ((place * place) >> 3).to_le_bytes()[0]),
         _ => {}
     }
     bytes.iter().for_each(|(place, value)| page[*place] = *value);

@@ -1,8 +1,9 @@
 //! The domain halves, reduced to what the link sees of them: capture produces a stream, commit
 //! checks it byte by byte and acknowledges complete epochs.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
+use pollux::codec::page::{Delta, PageUpdate, decompress};
 use pollux::limits::PAGE_SIZE;
 use pollux::ring::{Consumer, Encoding, Entry, EntryKind, GoodbyeReason, Phase, Producer};
 
@@ -108,6 +109,8 @@ pub struct Commit {
     stream: Option<Stream>,
     next: u64,
     made: u64,
+    /// Every page that came in the session, as its entries made it.
+    twin: HashMap<u64, [u8; PAGE_SIZE]>,
     pub complete_epoch: u64,
     /// Epochs checked in all sessions.
     pub epochs: u64,
@@ -130,6 +133,7 @@ impl Commit {
             stream: None,
             next: 0,
             made: 0,
+            twin: HashMap::new(),
             complete_epoch: 0,
             epochs: 0,
             losses: VecDeque::new(),
@@ -177,6 +181,7 @@ impl Commit {
         self.session = session;
         self.ring.begin().unwrap();
         (self.stream, self.next, self.made, self.complete_epoch) = (None, 0, 0, 0);
+        self.twin.clear();
         if let Some(text) = &self.refusal {
             self.ring.control().set_refusal(text);
             self.ring.control().set_phase(Phase::Refused);
@@ -197,15 +202,12 @@ impl Commit {
         let expected = stream.next(&mut expected_bytes);
         let entry = self.ring.entry(index).unwrap();
         let size = usize::from(expected.length);
-        if entry.encoding == Encoding::Zero {
-            assert_eq!(Entry { encoding: Encoding::Raw, ..entry }, expected, "entry {index}");
+        let (encoding, stored_size) = (entry.encoding, entry.stored_size);
+        assert_eq!(entry, expected.encoded(encoding, stored_size), "entry {index}");
+        if entry.kind == EntryKind::Page {
+            bytes = self.updated(index, &entry);
         } else {
-            assert_eq!(entry, expected, "entry {index}");
             self.ring.copy_out(index, 0, &mut bytes[..size]);
-            assert!(size < PAGE_SIZE || bytes.iter().any(|&byte| byte != 0), "zeros travelled");
-        }
-        if entry.encoding == Encoding::Zero {
-            bytes = [0; PAGE_SIZE];
         }
         assert!(bytes[..size] == expected_bytes[..size], "bytes of entry {index}: {entry:?}");
         self.made += u64::from(index > 1);
@@ -216,5 +218,31 @@ impl Commit {
             self.ring.control().set_complete_epoch(entry.epoch);
             self.ring.control().set_phase(Phase::Protected);
         }
+    }
+
+    /// The page that an entry makes of the one before it.
+    fn updated(&mut self, index: u64, entry: &Entry) -> [u8; PAGE_SIZE] {
+        let mut stored = vec![0; usize::from(entry.stored_size)];
+        self.ring.copy_out(index, 0, &mut stored);
+        let mut whole = [0; PAGE_SIZE];
+        let update = match entry.encoding {
+            Encoding::Raw => {
+                whole.copy_from_slice(&stored);
+                assert!(whole.iter().any(|&byte| byte != 0), "zeros travelled");
+                PageUpdate::Whole(&whole)
+            }
+            Encoding::Zero => PageUpdate::Zeros,
+            Encoding::Unchanged => PageUpdate::Nothing,
+            Encoding::Delta => PageUpdate::Changes(Delta::parse(&stored).expect("a delta")),
+            Encoding::Lz4 => {
+                assert!(decompress(&stored, &mut whole));
+                PageUpdate::Whole(&whole)
+            }
+        };
+        let known = self.twin.contains_key(&entry.address);
+        assert!(known || !update.is_relative(), "changes of a page that never came: {entry:?}");
+        let page = self.twin.entry(entry.address).or_insert([0xdd; PAGE_SIZE]);
+        update.apply(page);
+        *page
     }
 }

@@ -1,12 +1,15 @@
 //! The stream of entries of one session: both ends can make it from the same seed.
 
+use std::collections::HashMap;
+
 use pollux::limits::PAGE_SIZE;
 use pollux::ring::{Entry, EntryKind};
 
 use super::Random;
 
 /// Makes the entries of a session one after the other: description, configuration, then epochs of
-/// random pages, state and context.
+/// pages, state and context. Most pages are those of a small guest that writes them again and again,
+/// also within an epoch: a little, a lot, not at all, with what compresses and with what does not.
 #[derive(Debug)]
 pub struct Stream {
     random: Random,
@@ -17,13 +20,18 @@ pub struct Stream {
     pages_max: u64,
     index: u64,
     tag: u64,
+    guest: HashMap<u64, [u8; PAGE_SIZE]>,
 }
+
+/// Pages of the small guest.
+const GUEST_PAGES: u64 = 48;
 
 impl Stream {
     /// `tag` makes each session's stream another one; it travels in the description.
     pub fn new(seed: u64, tag: u64, pages_max: u64) -> Self {
         let random = Random::new(seed ^ tag.wrapping_mul(0x1234_5678_9abc_def1));
-        Self { random, epoch: 1, made: 0, left: 0, pages_max, index: 0, tag }
+        let guest = HashMap::new();
+        Self { random, epoch: 1, made: 0, left: 0, pages_max, index: 0, tag, guest }
     }
 
     /// The next entry; its bytes are written to `slot`, of which the rest is left as it is.
@@ -47,22 +55,49 @@ impl Stream {
         }
         self.left -= 1;
         self.made += 1;
-        let address = self.random.next() >> 20;
         if self.random.chance(100) {
             let length = u16::try_from(self.random.below(4097)).unwrap();
             self.fill(&mut slot[..usize::from(length)]);
             let kind = [EntryKind::State, EntryKind::HvmContext][usize::from(length) % 2];
+            let address = self.random.next() >> 20;
             return Entry::raw(kind, self.epoch, address, length);
         }
-        match self.random.below(4) {
-            0 => slot.fill(0),
+        // A page of the guest, or one that is met once.
+        let gfn = if self.random.chance(900) {
+            self.random.below(GUEST_PAGES)
+        } else {
+            self.random.next() >> 20
+        };
+        let mut page = self.guest.get(&gfn).copied().unwrap_or([0; PAGE_SIZE]);
+        self.write(&mut page);
+        *slot = page;
+        self.guest.insert(gfn, page);
+        Entry::raw(EntryKind::Page, self.epoch, gfn, 4096)
+    }
+
+    /// What the guest does to a page.
+    fn write(&mut self, page: &mut [u8; PAGE_SIZE]) {
+        match self.random.below(8) {
+            0 => page.fill(0),
             1 => {
-                slot.fill(0);
-                slot[PAGE_SIZE - 1] = 1;
+                page.fill(0);
+                page[PAGE_SIZE - 1] = 1;
             }
-            _ => self.fill(slot),
+            2 => {}
+            3 => self.fill(page),
+            4 => {
+                let shift = self.random.below(9);
+                (0..PAGE_SIZE)
+                    .for_each(|place| page[place] = (place as u64 >> shift).to_le_bytes()[0]);
+            }
+            kind => {
+                let count = if kind == 5 { 400 } else { 20 };
+                for _ in 0..1 + self.random.below(count) {
+                    let place = usize::try_from(self.random.below(PAGE_SIZE as u64)).unwrap();
+                    page[place] = self.random.next().to_le_bytes()[0];
+                }
+            }
         }
-        Entry::raw(EntryKind::Page, self.epoch, address, 4096)
     }
 
     fn end_epoch(&mut self) -> Entry {

@@ -1,5 +1,7 @@
 //! Both hosts and the network between them, under one simulated clock.
 
+use pollux::codec::page::{Level, PageEncoder, ShadowCache};
+use pollux::limits::PAGE_SIZE;
 use pollux::link::receive::Receive;
 use pollux::link::ship::Ship;
 use pollux::link::{Activity, LinkEvent, LinkOptions, LinkProcess};
@@ -77,6 +79,18 @@ pub fn options(side: usize, mtu: usize, entropy: u64) -> LinkOptions {
     }
 }
 
+/// An encoder with a cache that is smaller than the guest; each seed has levels of its own, or an
+/// explorer that tries them all.
+pub fn encoder(seed: u64) -> PageEncoder {
+    let levels = match seed % 4 {
+        0 => Level::Raw..=Level::Lz4,
+        1 => Level::Delta..=Level::Delta,
+        2 => Level::Lz4..=Level::Lz4,
+        _ => Level::Raw..=Level::Raw,
+    };
+    PageEncoder::with_levels(ShadowCache::create(32 * PAGE_SIZE).unwrap(), levels, 8)
+}
+
 impl World {
     pub fn new(setting: &Setting) -> Self {
         let Setting { seed, pages_max, .. } = *setting;
@@ -93,7 +107,7 @@ impl World {
             now_us,
             capture: Capture::new(producer, seed, pages_max),
             ship_ring,
-            ship: Box::new(Ship::new(options(PRIMARY), now_us)),
+            ship: Box::new(Ship::new(options(PRIMARY), encoder(seed), now_us)),
             network: Network::new(seed, setting.faults),
             receive: Box::new(Receive::new(options(BACKUP), now_us)),
             receive_ring,

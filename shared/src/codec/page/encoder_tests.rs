@@ -148,6 +148,21 @@ fn each_encoding_has_its_page() {
 }
 
 #[test]
+fn what_was_sent_raw_or_as_zeros_is_what_the_next_delta_is_of() {
+    let words = |value| Write::Words(vec![(8, value), (800, value)]);
+    let writes = [(1, Write::Noise(1)), (1, words(1)), (1, words(2)), (1, words(4))];
+    let levels = [Level::Delta, Level::Raw, Level::Delta, Level::Lz4];
+    let encodings = run(&mut encoder(8), 2, &writes, &levels);
+    assert_eq!(encodings, [Encoding::Raw, Encoding::Raw, Encoding::Raw, Encoding::Delta]);
+    let many = Write::Words((0..500).map(|word| (word * 8, 1)).collect());
+    for whole in [Write::Zeros, Write::Text(3), many] {
+        let writes = [(1, Write::Noise(1)), (1, whole), (1, words(2)), (1, Write::Nothing)];
+        let encodings = run(&mut encoder(8), 2, &writes, &[Level::Delta]);
+        assert_eq!(encodings[2..], [Encoding::Delta, Encoding::Unchanged]);
+    }
+}
+
+#[test]
 fn the_full_copy_leaves_no_shadows_but_keeps_to_those_there_are() {
     let mut encoder = encoder(64);
     let writes = [(1, Write::Noise(1)), (1, Write::Nothing)];

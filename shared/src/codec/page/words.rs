@@ -7,11 +7,15 @@ pub const WORD_COUNT: usize = PAGE_SIZE / 8;
 /// Words of 64 bits in a bitmap with a bit for each word of a page.
 pub const BITMAP_WORD_COUNT: usize = WORD_COUNT / 64;
 
+/// Words of 64 bits that are looked at together; most of a page's lines are alike as a rule.
+type Line = [[u8; 8]; 8];
+
 /// Whether every byte of the page is zero.
 #[must_use]
 pub fn is_zero(page: &[u8; PAGE_SIZE]) -> bool {
-    let (lines, _) = page.as_chunks::<64>();
-    lines.iter().all(|line| line.iter().fold(0, |any, byte| any | byte) == 0)
+    let (words, _) = page.as_chunks::<8>();
+    let (lines, _) = words.as_chunks::<8>();
+    lines.iter().all(|line| difference(line, &[[0; 8]; 8]) == 0)
 }
 
 /// Which words differ: bit `i` of word `w` stands for the bytes from `8 * (64 * w + i)` on.
@@ -20,16 +24,29 @@ pub fn differing_words(
     left: &[u8; PAGE_SIZE],
     right: &[u8; PAGE_SIZE],
 ) -> [u64; BITMAP_WORD_COUNT] {
-    let (left, _) = left.as_chunks::<512>();
-    let (right, _) = right.as_chunks::<512>();
-    core::array::from_fn(|number| differing_part(&left[number], &right[number]))
-}
-
-fn differing_part(left: &[u8; 512], right: &[u8; 512]) -> u64 {
     let (left, _) = left.as_chunks::<8>();
     let (right, _) = right.as_chunks::<8>();
+    let lines = left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0);
+    let mut bitmap = [0; BITMAP_WORD_COUNT];
+    for (number, (left, right)) in lines.enumerate() {
+        if difference(left, right) != 0 {
+            bitmap[number / 8] |= differing_in_line(left, right) << (number % 8 * 8);
+        }
+    }
+    bitmap
+}
+
+/// The bits in which any two words differ.
+fn difference(left: &Line, right: &Line) -> u64 {
+    let pairs = left.iter().zip(right);
+    pairs.fold(0, |any, (left, right)| {
+        any | (u64::from_ne_bytes(*left) ^ u64::from_ne_bytes(*right))
+    })
+}
+
+fn differing_in_line(left: &Line, right: &Line) -> u64 {
     let pairs = left.iter().zip(right).enumerate();
-    pairs.fold(0, |bits, (place, (left, right))| bits | u64::from(left != right) << place)
+    pairs.fold(0, |bits, (place, (left, right))| bits | (u64::from(left != right) << place))
 }
 
 #[cfg(test)]
