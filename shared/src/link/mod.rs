@@ -7,6 +7,8 @@
 //!
 //! * **Session.** Hello, HelloReply, Confirm; then the backup's first sealed frame. While one
 //!   session lives, no handshake frame changes anything.
+//! * **Encoding.** The primary encodes each page once, in its ring, before it is sent first
+//!   (`codec::page`); the backup's end passes it on as it is.
 //! * **Reliability.** The primary keeps what it sends in its ring until it is acknowledged, and
 //!   builds a lost frame anew from there (`flight`, `framing`). The backup writes fragments in
 //!   the order of their arrival and publishes entries in their own (`assembly`).

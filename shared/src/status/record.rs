@@ -125,17 +125,17 @@ pub struct StatusRecord {
     pub silence_us_max: u64,
     /// Longest time that the link process was kept waiting while protected, in microseconds.
     pub stall_us_max: u64,
-    /// Pages sent so far, by encoding: as they are,
+    /// Primary: pages sent as they are.
     pub pages_raw: u64,
-    /// zeros,
+    /// Primary: pages of zeros.
     pub pages_zero: u64,
-    /// as sent last,
+    /// Primary: pages that were as they had been sent last.
     pub pages_unchanged: u64,
-    /// changes,
+    /// Primary: pages sent as their changes.
     pub pages_delta: u64,
-    /// and LZ4.
+    /// Primary: pages sent as LZ4 blocks.
     pub pages_lz4: u64,
-    /// Bytes of all these pages after encoding.
+    /// Primary: bytes of all these pages after encoding.
     pub page_bytes_stored: u64,
     /// Which session of the link this is, from 1; 0 while there is none.
     pub session: u64,

@@ -12,7 +12,8 @@
 //! time to the next of its kind, so that probing costs a few per cent at first and less than one later.
 //!
 //! [`Level::Delta`] is home: it costs little, and spares bytes also where nothing is gained by that.
-//! It is left for a clear gain only, and taken again when it is no worse.
+//! It is left for a clear gain only that several probes in a row have shown, since a busy host can
+//! make any of them look good, and taken again when it is no worse.
 
 use core::ops::RangeInclusive;
 
@@ -46,6 +47,12 @@ const HOME: Level = Level::Delta;
 const GAIN_TO_LEAVE_PERCENT: u64 = 105;
 /// Home is taken again from so many per cent on.
 const GAIN_TO_RETURN_PERCENT: u64 = 98;
+/// Home is left when so many probes in a row showed the gain.
+const WINS_TO_LEAVE: u32 = 3;
+/// Trials last for this part of a second at least, unless that takes too many entries.
+const TRIALS_PER_SECOND: u64 = 50;
+/// Entries of a trial at most, in trials of the least size.
+const TRIAL_GROWTH_MAX: u64 = 8;
 /// Trials of the settled level between two probes of the same neighbour.
 const INTERVAL_MIN: u32 = 8;
 const INTERVAL_MAX: u32 = 256;
@@ -93,11 +100,13 @@ struct Trial {
 struct Schedule {
     interval: u32,
     due: u32,
+    /// Probes in a row that were better.
+    wins: u32,
 }
 
 impl Schedule {
     const fn after(trials: u32) -> Self {
-        Self { interval: INTERVAL_MIN, due: trials }
+        Self { interval: INTERVAL_MIN, due: trials, wins: 0 }
     }
 }
 
@@ -123,7 +132,7 @@ pub struct Explorer {
 }
 
 impl Explorer {
-    /// An explorer of these levels. A trial takes about `trial_entry_count` entries;
+    /// An explorer of these levels. A trial takes `trial_entry_count` entries or some times as many;
     /// `shadow_count` pages fill the cache.
     #[must_use]
     pub fn new(levels: RangeInclusive<Level>, trial_entry_count: u64, shadow_count: u64) -> Self {
@@ -243,19 +252,27 @@ impl Explorer {
         } else {
             probed * 100 > before.max(after) * GAIN_TO_LEAVE_PERCENT
         };
-        if is_better {
+        if !is_better {
+            self.put_off(level);
+            return;
+        }
+        let schedule = self.schedule_mut(level);
+        (schedule.wins, schedule.due) = (schedule.wins + 1, 0);
+        if level == HOME || schedule.wins == WINS_TO_LEAVE {
             self.settled = level;
             self.usual = 0;
             self.schedules = [Schedule::after(INTERVAL_MIN); 2];
-        } else {
-            self.put_off(level);
         }
     }
 
     fn put_off(&mut self, level: Level) {
-        let schedule = &mut self.schedules[usize::from(level > self.settled)];
+        let schedule = self.schedule_mut(level);
         schedule.interval = (schedule.interval * 2).min(INTERVAL_MAX);
-        schedule.due = schedule.interval;
+        (schedule.wins, schedule.due) = (0, schedule.interval);
+    }
+
+    fn schedule_mut(&mut self, level: Level) -> &mut Schedule {
+        &mut self.schedules[usize::from(level > self.settled)]
     }
 
     /// When the throughput is another one than usual, what was found out may be wrong by now.
@@ -286,9 +303,11 @@ impl Explorer {
     }
 
     fn begin(&mut self, role: Role, level: Level, start: u64) {
+        let least = self.trial_entry_count;
+        let whole = (self.newest / TRIALS_PER_SECOND).clamp(least, TRIAL_GROWTH_MAX * least);
         let entry_count = match role {
-            Role::Baseline => self.trial_entry_count,
-            Role::Probe | Role::Settle => self.trial_entry_count / 2,
+            Role::Baseline => whole,
+            Role::Probe | Role::Settle => whole / 2,
             Role::Warm => self.warm_entry_count,
         };
         self.trial = Trial { role, level, start, end: start + entry_count, begun: None };
