@@ -9,7 +9,8 @@
 //! last entry is acknowledged; what is encoded meanwhile uses the settled level. Most trials measure
 //! that one. Now and then a short **probe** uses a neighbour, between two trials of the settled level
 //! that it is held against, and ends early when it is much slower. Each probe that fails doubles the
-//! time to the next of its kind, so that probing costs a few per cent at first and less than one later.
+//! time to the next of its kind, or more than that, so that probing costs a few per cent at first and
+//! less than one later.
 //!
 //! [`Level::Delta`] is home: it costs little, and spares bytes also where nothing is gained by that.
 //! It is left for a clear gain only that several probes in a row have shown, since a busy host can
@@ -55,13 +56,16 @@ const TRIALS_PER_SECOND: u64 = 50;
 const TRIAL_GROWTH_MAX: u64 = 8;
 /// Trials of the settled level between two probes of the same neighbour.
 const INTERVAL_MIN: u32 = 8;
-const INTERVAL_MAX: u32 = 256;
+const INTERVAL_MAX: u32 = 512;
+/// How many times longer the interval becomes when a probe was no better, or not half as good.
+const PUT_OFF: u32 = 2;
+const PUT_OFF_HOPELESS: u32 = 4;
 /// The first probes come early: the full copy is under way.
 const INTERVAL_FIRST: u32 = 2;
 /// The link or the load is another one when the throughput changes by this, in per cent.
 const CHANGE_PERCENT: u64 = 150;
 /// Changes within so many trials are the load's nature.
-const CALM_TRIAL_COUNT: u32 = 32;
+const CALM_TRIAL_COUNT: u32 = 128;
 /// A probe ends when it took so much longer than the settled level would have, in per cent.
 const PATIENCE_PERCENT: u64 = 150;
 /// A probe of deltas fills the cache first, but with no more than this many trials.
@@ -216,7 +220,7 @@ impl Explorer {
                 self.begin(Role::Settle, self.settled, encoded);
             }
             (Role::Probe, None) => {
-                self.put_off(level);
+                self.put_off(level, PUT_OFF);
                 self.begin(Role::Settle, self.settled, encoded);
             }
             (Role::Baseline, None) | (Role::Settle, _) => {
@@ -253,7 +257,8 @@ impl Explorer {
             probed * 100 > before.max(after) * GAIN_TO_LEAVE_PERCENT
         };
         if !is_better {
-            self.put_off(level);
+            let is_hopeless = probed * 2 < before.min(after);
+            self.put_off(level, if is_hopeless { PUT_OFF_HOPELESS } else { PUT_OFF });
             return;
         }
         let schedule = self.schedule_mut(level);
@@ -265,9 +270,9 @@ impl Explorer {
         }
     }
 
-    fn put_off(&mut self, level: Level) {
+    fn put_off(&mut self, level: Level, times: u32) {
         let schedule = self.schedule_mut(level);
-        schedule.interval = (schedule.interval * 2).min(INTERVAL_MAX);
+        schedule.interval = (schedule.interval * times).min(INTERVAL_MAX);
         (schedule.wins, schedule.due) = (0, schedule.interval);
     }
 

@@ -22,6 +22,10 @@ const SLOW: Costs = Costs { core_ns: [2_600, 3_300, 9_000], link_ns: [33_000, 33
 const SLOW_NOISE: Costs =
     Costs { core_ns: [2_600, 3_300, 4_000], link_ns: [33_000, 33_000, 33_000] };
 
+/// 1 Gbit/s with pages that change in a few words.
+const SLOW_SPARSE: Costs =
+    Costs { core_ns: [2_600, 1_500, 1_600], link_ns: [33_000, 2_500, 2_500] };
+
 const ROUND_TRIP_NS: u64 = 100_000;
 /// Entries that may be under way.
 const WINDOW: u64 = 512;
@@ -114,6 +118,7 @@ fn each_link_gets_the_level_that_pays() {
         (FAST_WITHOUT_DELTAS, Level::Raw),
         (SLOW, Level::Lz4),
         (SLOW_NOISE, Level::Delta),
+        (SLOW_SPARSE, Level::Delta),
     ] {
         let mut ship = Ship::new(costs);
         ship.run(5);
@@ -127,7 +132,7 @@ fn each_link_gets_the_level_that_pays() {
 
 #[test]
 fn finding_out_costs_little_and_never_much_against_raw() {
-    for costs in [FAST, FAST_WITHOUT_DELTAS, SLOW, SLOW_NOISE] {
+    for costs in [FAST, FAST_WITHOUT_DELTAS, SLOW, SLOW_NOISE, SLOW_SPARSE] {
         let came = Ship::new(costs).run(5);
         let raw = alone(costs, Level::Raw, 5);
         assert!(came * 100 >= raw * 95, "{costs:?}: {came}, raw {raw}");
