@@ -14,6 +14,7 @@ use aegis::aegis128l::Aegis128L;
 use aegis::aegis128x2::Aegis128X2;
 use aegis::aegis128x4::Aegis128X4;
 use harness::Harness;
+use pollux::codec::page::{Level, PageEncoder, ShadowCache};
 use pollux::limits::{PAGE_SIZE, RING_ENTRY_COUNT_PRIMARY};
 use pollux::link::receive::Receive;
 use pollux::link::ship::Ship;
@@ -119,7 +120,9 @@ fn link(harness: &Harness) {
     let (mut receive_ring, mut commit) = Ring::create(count).unwrap().into_both().unwrap();
     capture.populate(count).unwrap();
     receive_ring.populate(count).unwrap();
-    let mut ship = Box::new(Ship::new(options(1, 2), 0));
+    let raw = Level::Raw..=Level::Raw;
+    let encoder = PageEncoder::with_levels(ShadowCache::off(), raw, u64::MAX);
+    let mut ship = Box::new(Ship::new(options(1, 2), encoder, 0));
     let mut receive = Box::new(Receive::new(options(2, 1), 0));
     let mut cables = [Cable::default(), Cable::default()];
     let (mut now_us, mut joined, mut pushed) = (0, [false; 2], 0);

@@ -115,6 +115,7 @@ impl RehearsedCapture {
         surroundings: &mut impl Surroundings,
     ) -> Result<CheckpointReport, CaptureError> {
         let epoch = output.epoch();
+        self.pre_drain.finish_pass(&mut self.guest, output, surroundings)?;
         let mut report = CheckpointReport { epoch, pause_count: 1, ..Default::default() };
         report.pause_start_ns = surroundings.now_ns();
         let mut looks = 0;
