@@ -141,7 +141,7 @@ mod tests {
         ) {
             let written = move |epoch: u64| {
                 let cold_page = move |number: u64| {
-                    let mixed = (epoch * 200 + number ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    let mixed = ((epoch * 200 + number) ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                     10_000 + (mixed >> 20) % spread
                 };
                 (0..hot).chain((0..cold).map(cold_page)).collect::<Vec<_>>()

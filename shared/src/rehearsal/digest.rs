@@ -49,6 +49,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// 2048 words.
     const PAGE_COUNT: u64 = 4;
 
     fn of_all(words: &[u64]) -> Digest {
@@ -64,7 +65,7 @@ mod tests {
         fn following_writes_comes_to_the_digest_of_what_they_left(
             writes in proptest::collection::vec((0..PAGE_COUNT * PAGE_WORD_COUNT, any::<u64>()), 0..200),
         ) {
-            let mut words = [0; (PAGE_COUNT * PAGE_WORD_COUNT) as usize];
+            let mut words = [0; 2048];
             let mut digest = Digest::ZEROS;
             for (place, value) in writes {
                 let old = core::mem::replace(&mut words[usize::try_from(place).unwrap()], value);
