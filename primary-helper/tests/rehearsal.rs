@@ -37,6 +37,12 @@ impl Hosts {
         for host in [&primary, &backup] {
             ip(&format!("-n {host} link set link0 mtu 9000 up"));
         }
+        // The kernel may tell of a carrier a second after it is there.
+        for host in [&primary, &backup] {
+            while hosts.link_words(host).nth(1).as_deref() != Some("UP") {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        }
         let key = hosts.folder.join("key");
         std::fs::write(&key, "5".repeat(64)).unwrap();
         std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
@@ -47,11 +53,16 @@ impl Hosts {
         format!("{}-{role}", self.name)
     }
 
+    /// Name, state and MAC address of a host's link, and more.
+    fn link_words(&self, namespace: &str) -> impl Iterator<Item = String> {
+        let shown = ["-n", namespace, "-br", "link", "show", "link0"];
+        let shown = String::from_utf8(Command::new("ip").args(shown).output().unwrap().stdout);
+        shown.unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>().into_iter()
+    }
+
     /// A program on the host of this role, with the link to the other one.
     fn program(&self, role: &str, peer: &str, program: &Path, words: &[&str]) -> Command {
-        let shown = ["-n", &self.namespace(peer), "-br", "link", "show", "link0"];
-        let shown = String::from_utf8(Command::new("ip").args(shown).output().unwrap().stdout);
-        let mac = shown.unwrap().split_whitespace().nth(2).unwrap().to_owned();
+        let mac = self.link_words(&self.namespace(peer)).nth(2).unwrap();
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace(role)]).arg(program).args(words);
         command.args(["--link", &format!("link0={mac}"), "--key-file"]);
@@ -108,6 +119,9 @@ impl Drop for Backup {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("backup: {}", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
     }
 }
 

@@ -81,13 +81,11 @@ impl Capture<'_> {
         while report.pause_count < CHECKPOINT_PAUSE_COUNT_MAX {
             self.check_domain()?;
             let tsc = self.xen.gettscinfo(self.domid)?;
-            let context_size = self.paused_part(
-                output,
-                reading,
-                ignores_open_requests,
-                surroundings,
-                &mut report,
-            )?;
+            surroundings.set_urgent(true);
+            let paused_part =
+                self.paused_part(output, reading, ignores_open_requests, surroundings, &mut report);
+            surroundings.set_urgent(false);
+            let context_size = paused_part?;
             let is_still = self.learn_changes()?;
             if !self.structures_hold(context_size)? {
                 output.publish();

@@ -4,6 +4,7 @@
 use crate::capture::Surroundings;
 use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::platform::linux::output_gate::{GateCounters, GateError, OutputGate};
+use crate::platform::linux::priority::{Scheduling, schedule};
 use crate::platform::linux::process::{Child, ProcessEnd};
 use crate::platform::linux::{clock, signals};
 use crate::ring::Consumer;
@@ -13,6 +14,9 @@ use crate::xen::Domid;
 const REST_US: u64 = 1_000;
 /// Looks between two questions to the kernel whether ship still runs.
 const LOOKS_PER_CHILD_CHECK: u32 = 64;
+
+/// In a pause; below everything that a host gives a higher priority on purpose.
+const PAUSE_SCHEDULING: Scheduling = Scheduling::RealTime { priority: 1 };
 
 /// Why the loops must stop what they are doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +148,12 @@ impl Surroundings for Program {
 
     fn is_stop_requested(&mut self) -> bool {
         signals::stop_requested()
+    }
+
+    /// Ship, whose niceness is the same, must not have its turn while the guest stands still.
+    fn set_urgent(&mut self, is_urgent: bool) {
+        // A kernel that refuses leaves everything to niceness.
+        schedule(if is_urgent { PAUSE_SCHEDULING } else { Scheduling::Fair });
     }
 
     fn begin_gate_epoch(&mut self, epoch: u64) -> bool {

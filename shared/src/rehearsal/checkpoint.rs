@@ -1,5 +1,6 @@
 //! Capture of the rehearsed guest: full copy, pre-drain and checkpoint, in a domain's order.
 
+use super::digest::Digest;
 use super::guest::RehearsedGuest;
 use super::state::{CONTEXT_SIZE, context, state};
 use crate::capture::log_policy::LogPolicy;
@@ -117,6 +118,26 @@ impl RehearsedCapture {
         let epoch = output.epoch();
         self.pre_drain.finish_pass(&mut self.guest, output, surroundings)?;
         let mut report = CheckpointReport { epoch, pause_count: 1, ..Default::default() };
+        surroundings.set_urgent(true);
+        let paused_part = self.paused_part(output, surroundings, &mut report);
+        surroundings.set_urgent(false);
+        let digest = paused_part?;
+        output.push_digest(digest.value(), is_last, surroundings)?;
+        self.push_state(output, surroundings)?;
+        report.early = self.pre_drain.take_report();
+        report.entry_count = output.entry_count() + 1;
+        output.end_epoch(surroundings)?;
+        output.publish();
+        Ok(report)
+    }
+
+    /// Pauses the guest, copies, and lets it run. Tells the digest of its memory.
+    fn paused_part(
+        &mut self,
+        output: &mut EpochOutput<'_>,
+        surroundings: &mut impl Surroundings,
+        report: &mut CheckpointReport,
+    ) -> Result<Digest, CaptureError> {
         report.pause_start_ns = surroundings.now_ns();
         let mut looks = 0;
         let is_paused = self.guest.region.pause(|| {
@@ -127,22 +148,16 @@ impl RehearsedCapture {
         if !is_paused {
             return Err(CaptureError::DomainGone);
         }
-        let copying_ns = self.copy_logged(output, surroundings, &mut report);
+        let copying_ns = self.copy_logged(output, surroundings, report);
         let digest = self.guest.region.digest();
-        self.guest.region.resume_in(epoch + 1);
+        self.guest.region.resume_in(output.epoch() + 1);
         let copying_ns = copying_ns?;
         report.pause_ns = surroundings.now_ns().saturating_sub(report.pause_start_ns);
         self.pacing.note_pause(report.pause_ns, copying_ns);
-        output.push_digest(digest.value(), is_last, surroundings)?;
-        self.push_state(output, surroundings)?;
-        report.early = self.pre_drain.take_report();
-        report.entry_count = output.entry_count() + 1;
-        output.end_epoch(surroundings)?;
-        output.publish();
-        Ok(report)
+        Ok(digest)
     }
 
-    /// The paused part. Tells the nanoseconds that the pages took.
+    /// Copies what the log names, and the context. Tells the nanoseconds that the pages took.
     fn copy_logged(
         &mut self,
         output: &mut EpochOutput<'_>,

@@ -49,6 +49,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// 2048 words.
     const PAGE_COUNT: u64 = 4;
 
     fn of_all(words: &[u64]) -> Digest {

@@ -17,6 +17,8 @@ mod player;
 mod random;
 mod region;
 mod state;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod workload;
 

@@ -9,7 +9,9 @@ use crate::xen::hvm::params;
 use crate::xen::hvm_context::{HvmContextError, HvmContextWriter, RecordType};
 
 /// Bytes of the HVM context of a domain with one vCPU on Xen 4.17.
-pub const CONTEXT_SIZE: usize = 4568;
+pub const CONTEXT_SIZE: usize = CONTEXT_SIZE_TOLD as usize;
+/// The same, as the state tells it.
+const CONTEXT_SIZE_TOLD: u32 = 4568;
 
 /// Bytes of struct hvm_hw_cpu.
 const CPU_RECORD_SIZE: usize = 1032;
@@ -51,7 +53,7 @@ pub fn state(epoch: u64, gfn_count: u64) -> CheckpointState {
     ];
     CheckpointState {
         epoch,
-        hvm_context_size: u32::try_from(CONTEXT_SIZE).expect("less than two pages"),
+        hvm_context_size: CONTEXT_SIZE_TOLD,
         shared_info_gfn: beyond(0),
         tsc: TscInfo { mode: 0, frequency_khz: 0, incarnation: 0, elapsed_ns: epoch },
         grant_frame_gfns: Vec::new(),

@@ -60,9 +60,6 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
     let trace = trace.transpose().map_err(ProtectError::Trace)?;
     let socket = open_link(&options.link)?;
     signals::install();
-    if let Some(core) = options.capture_core {
-        pin_to_core(core)?;
-    }
     take_precedence();
     let ship = ShipOptions {
         link: options.link,
@@ -79,6 +76,10 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
     };
     let image = trace.iter().flat_map(Trace::image);
     let guest = GuestProcess::start(Player::new(region.again()?, source), image)?;
+    // Now that the others are started: capture's core is not theirs.
+    if let Some(core) = options.capture_core {
+        pin_to_core(core)?;
+    }
     region.populate()?;
     lock_memory()?;
     let capture = RehearsedCapture::new(RehearsedGuest::new(region)?, options.pause_target_us);
