@@ -156,7 +156,7 @@ impl PreDrain {
             self.pass = Some(Progress::default());
             return Ok(Step::Working);
         }
-        let wanted_count = (self.found_count + RING_PAUSE_ENTRY_COUNT).min(output.capacity() / 2);
+        let wanted_count = (self.found_count + RING_PAUSE_ENTRY_COUNT).min(output.capacity());
         match is_due {
             // The pause must not wait for room in the ring.
             true if output.free_entry_count()? >= wanted_count => Ok(Step::Ready),

@@ -159,7 +159,7 @@ fn epoch(
         Bench::consume(consumer, image, 40);
     }
     let room = output.free_entry_count().unwrap();
-    assert!(room >= drain.found_count().min(output.capacity() / 2), "the pause finds room");
+    assert!(room >= drain.found_count().min(output.capacity()), "the pause finds room");
     guest.read_log(Reading::Keep).unwrap();
     push_all(guest, &mut output, &mut program).unwrap();
     output.publish();
