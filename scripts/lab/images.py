@@ -88,7 +88,7 @@ def _forget_old_images(folder: Path) -> None:
 
 
 def _dom0_archive(version: str) -> Archive:
-    archive = _base_archive()
+    archive = base_archive()
     for program in DOM0_PROGRAMS:
         _add_program(archive, program)
     for library in DOM0_EXTRA_LIBRARIES:
@@ -102,7 +102,7 @@ def _dom0_archive(version: str) -> Archive:
     for folder in ("/run/xen", "/var/log/xen/console", "/var/lib/xen", "/var/lib/xenstored", "/etc/pollux"):
         archive.folder(folder)
     _add_terminfo(archive)
-    _add_modules(archive, version, DOM0_MODULES)
+    add_modules(archive, version, DOM0_MODULES)
     archive.file("/init", (ROOTFS / "dom0-init").read_bytes(), 0o755)
     archive.file("/etc/profile", (ROOTFS / "dom0-profile").read_bytes())
     archive.file("/usr/bin/lab-agent", (release_folder() / "lab-agent").read_bytes(), 0o755)
@@ -110,8 +110,8 @@ def _dom0_archive(version: str) -> Archive:
 
 
 def _guest_archive(version: str) -> Archive:
-    archive = _base_archive()
-    _add_modules(archive, version, GUEST_MODULES)
+    archive = base_archive()
+    add_modules(archive, version, GUEST_MODULES)
     archive.file("/init", (ROOTFS / "guest-init").read_bytes(), 0o755)
     # What a kernel runs when its host asks for a shutdown; an init of busybox would listen to it.
     archive.file("/usr/sbin/poweroff", b"#!/bin/sh\nexec busybox poweroff -f\n", 0o755)
@@ -119,7 +119,7 @@ def _guest_archive(version: str) -> Archive:
     return archive
 
 
-def _base_archive() -> Archive:
+def base_archive() -> Archive:
     """Folders, /dev/console and busybox: what both images begin with."""
     archive = Archive()
     for folder in ("/dev", "/proc", "/sys", "/run", "/tmp", "/root", "/etc", "/var/log", "/usr/bin", "/usr/sbin"):
@@ -166,7 +166,7 @@ def _add_terminfo(archive: Archive) -> None:
             archive.file(f"/usr/lib/terminfo/{name}", path.read_bytes())
 
 
-def _add_modules(archive: Archive, version: str, names: list[str]) -> None:
+def add_modules(archive: Archive, version: str, names: list[str]) -> None:
     """Adds modules with all they depend on, and an index made for just these."""
     root = Path("/lib/modules") / version
     wanted = _with_dependencies(root, names)

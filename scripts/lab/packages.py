@@ -6,6 +6,7 @@ import glob
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab.settings import REPOSITORY, LabError
@@ -29,10 +30,11 @@ PACKAGES = {
 }
 
 
-def missing_packages() -> list[str]:
+def missing_packages(packages: Mapping[str, str] = PACKAGES) -> list[str]:
     """Packages whose telling file is absent, or present in another form (a dynamic busybox)."""
-    missing = [name for name, path in PACKAGES.items() if not glob.glob(path)]
-    if "busybox-static" not in missing and _is_dynamic("/usr/bin/busybox"):
+    missing = [name for name, path in packages.items() if not glob.glob(path)]
+    is_static_asked = "busybox-static" in packages and "busybox-static" not in missing
+    if is_static_asked and _is_dynamic("/usr/bin/busybox"):
         missing.append("busybox-static")
     return missing
 
@@ -41,14 +43,14 @@ def _is_dynamic(path: str) -> bool:
     return subprocess.run(["ldd", path], capture_output=True, check=False).returncode == 0
 
 
-def ensure_packages() -> None:
+def ensure_packages(packages: Mapping[str, str] = PACKAGES) -> None:
     """Installs the missing packages with apt; says so, since it changes the machine."""
-    missing = missing_packages()
+    missing = missing_packages(packages)
     if not missing:
         return
     if not shutil.which("apt-get"):
-        raise LabError(f"the lab needs Debian 12 packages that are missing here: {' '.join(missing)}")
-    print(f"lab: installing {' '.join(missing)}", flush=True)
+        raise LabError(f"Debian 12 packages are needed that are missing here: {' '.join(missing)}")
+    print(f"installing {' '.join(missing)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
         ["apt-get", "-qq", "update"],

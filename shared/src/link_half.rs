@@ -98,7 +98,7 @@ impl LinkHalf<'_> {
         }
         take_precedence();
         lock_memory().map_err(LinkHalfError::Lock)?;
-        drop_privileges(&[self.socket.descriptor()]).map_err(LinkHalfError::Drop)?;
+        drop_privileges(&self.socket.descriptors()).map_err(LinkHalfError::Drop)?;
         if !self.parent.die_with() {
             return Ok(());
         }

@@ -74,6 +74,8 @@ impl Capture<'_> {
         if !ignores_open_requests && self.observe_xenstore() != Some(Traffic::Quiet) {
             return Err(CaptureError::XenstoreBusy);
         }
+        let (mut log, pre_drain, _) = self.log();
+        pre_drain.finish_pass(&mut log, output, surroundings)?;
         let mut report = CheckpointReport { epoch: output.epoch(), ..Default::default() };
         let mut reading = None;
         while report.pause_count < CHECKPOINT_PAUSE_COUNT_MAX {

@@ -104,6 +104,23 @@ impl PreDrain {
         core::mem::take(&mut self.report)
     }
 
+    /// Copies what is left of a pass that was begun. A checkpoint begins with it: the pages of a pass
+    /// are in the log no more.
+    ///
+    /// # Errors
+    /// Those of pushing pages.
+    pub fn finish_pass(
+        &mut self,
+        guest: &mut impl LoggedGuest,
+        output: &mut EpochOutput<'_>,
+        surroundings: &mut impl Surroundings,
+    ) -> Result<(), CaptureError> {
+        if let Some(mut progress) = self.pass.take() {
+            self.report.page_count += progress.push(guest, u64::MAX, output, surroundings)?;
+        }
+        Ok(())
+    }
+
     /// Does a bounded amount of what is due.
     ///
     /// # Errors

@@ -210,6 +210,27 @@ fn pages_that_do_not_fit_are_copied_before_and_the_tail_is_short() {
 }
 
 #[test]
+fn a_checkpoint_amid_a_pass_has_every_page() {
+    let mut bench = Bench::new(2048);
+    let (mut guest, mut drain) = (Guest::new(), PreDrain::new(4096));
+    let mut pacing = Pacing::new(50);
+    let mut program = Ticking(0);
+    (0..400).for_each(|gfn| guest.write(gfn, 7));
+    let Bench { producer, consumer, session, image } = &mut bench;
+    let mut output = EpochOutput::new(producer, *session, 500);
+    let due = Due { now_us: 10_000, at_us: 2_000, is_acknowledged: true };
+    let mut step = || drain.step(&mut guest, &mut pacing, &mut output, due, &mut program);
+    assert_eq!((step(), step()), (Ok(Step::Working), Ok(Step::Working)));
+    drain.finish_pass(&mut guest, &mut output, &mut program).unwrap();
+    guest.read_log(Reading::Keep).unwrap();
+    push_all(&mut guest, &mut output, &mut program).unwrap();
+    output.publish();
+    Bench::consume(consumer, image, u64::MAX / 2);
+    assert_eq!(drain.report(), PreDrainReport { pass_count: 1, page_count: 400 });
+    assert_eq!(bench.image, guest.image());
+}
+
+#[test]
 fn a_guest_that_outruns_the_copies_is_paused_all_the_same() {
     let mut bench = Bench::new(2048);
     let (mut guest, mut drain) = (Guest::new(), PreDrain::new(1 << 20));

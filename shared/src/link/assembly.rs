@@ -2,6 +2,7 @@
 
 use super::framing::Cursor;
 use crate::limits::LINK_WINDOW_FRAMES;
+use crate::platform::vector::pass_page_on;
 use crate::ring::{Producer, RingError};
 use crate::wire::{ACK_BITMAP_WORD_COUNT, Fragments};
 
@@ -77,7 +78,13 @@ impl Assembly {
         for fragment in fragments {
             let offset = usize::from(fragment.offset);
             let slot = ring.slot_mut_at(fragment.index);
-            slot[offset..offset + fragment.bytes.len()].copy_from_slice(fragment.bytes);
+            match fragment.bytes.try_into() {
+                // commit reads it next, on another core.
+                Ok(page) => pass_page_on(page, slot),
+                Err(_) => {
+                    slot[offset..offset + fragment.bytes.len()].copy_from_slice(fragment.bytes);
+                }
+            }
             ring.describe(fragment.index, &fragment.entry);
         }
         let (word, bit) = place(header.sequence);

@@ -30,6 +30,8 @@ struct SentFrame {
     packet_number: u64,
     sent_us: u64,
     fate: Fate,
+    /// It was sent more than once: the packet number is the last one.
+    is_again: bool,
 }
 
 /// A frame to be built again.
@@ -51,6 +53,8 @@ pub struct Flight {
     position: Cursor,
     under_way: u64,
     lost: u64,
+    /// No frame before this one is lost.
+    lost_from: u64,
     /// One more than the highest packet number that is known to have come.
     packet_end: u64,
     round_trip: RoundTrip,
@@ -72,6 +76,7 @@ impl Flight {
             position: Cursor::default(),
             under_way: 0,
             lost: 0,
+            lost_from: 0,
             packet_end: 0,
             round_trip: RoundTrip::default(),
             congestion: Congestion::default(),
@@ -105,7 +110,7 @@ impl Flight {
         if self.lost == 0 || !self.may_send() {
             return None;
         }
-        let mut unacked = self.oldest..self.next;
+        let mut unacked = self.oldest.max(self.lost_from)..self.next;
         let sequence = unacked.find(|&sequence| self.frame(sequence).fate == Fate::Lost)?;
         let frame = self.frame(sequence);
         Some(LostFrame { sequence, start: frame.start, end: frame.end })
@@ -121,19 +126,22 @@ impl Flight {
             self.progress_us = now_us;
         }
         let start = self.position;
+        let fate = Fate::UnderWay;
         *self.frame_mut(self.next) =
-            SentFrame { start, end, packet_number, sent_us: now_us, fate: Fate::UnderWay };
+            SentFrame { start, end, packet_number, sent_us: now_us, fate, is_again: false };
         self.next += 1;
         self.position = end;
         self.note_sent(now_us);
     }
 
+    /// Notes that the frame that [`next_lost`](Self::next_lost) told was sent again.
     pub fn note_sent_again(&mut self, sequence: u64, packet_number: u64, now_us: u64) {
         let frame = self.frame_mut(sequence);
         assert!(frame.fate == Fate::Lost);
         (frame.packet_number, frame.sent_us) = (packet_number, now_us);
-        frame.fate = Fate::UnderWay;
+        (frame.fate, frame.is_again) = (Fate::UnderWay, true);
         self.lost -= 1;
+        self.lost_from = sequence + 1;
         self.note_sent(now_us);
     }
 
@@ -168,6 +176,10 @@ impl Flight {
             } else if frame.fate == Fate::UnderWay && self.is_lost(&frame, ack, now_us) {
                 self.set_fate(sequence, Fate::Lost);
                 self.congestion.note_lost(frame.packet_number, next_packet);
+            }
+            if frame.packet_number >= ack.packet_end && !frame.is_again {
+                // It was sent after all that this tells of, and so were the frames behind it.
+                break;
             }
         }
         if come > 0 {
@@ -228,6 +240,10 @@ impl Flight {
     }
 
     fn set_fate(&mut self, sequence: u64, fate: Fate) {
+        if fate == Fate::Lost {
+            let lost_from = if self.lost == 0 { sequence } else { self.lost_from.min(sequence) };
+            self.lost_from = lost_from;
+        }
         let frame = self.frame_mut(sequence);
         let before = core::mem::replace(&mut frame.fate, fate);
         for (is, count) in [(Fate::UnderWay, &mut self.under_way), (Fate::Lost, &mut self.lost)] {

@@ -52,6 +52,9 @@ pub fn fill(
             cursor = Cursor::at(cursor.index + 1);
         }
     }
+    // While this frame is sealed, which is all arithmetic, the next one's bytes can come.
+    let next_count = used.div_ceil(PAGE_SIZE) as u64;
+    ring.prefetch(cursor.index..cursor.index.saturating_add(next_count));
     Ok((cursor, used))
 }
 

@@ -116,6 +116,7 @@ impl RehearsedCapture {
         surroundings: &mut impl Surroundings,
     ) -> Result<CheckpointReport, CaptureError> {
         let epoch = output.epoch();
+        self.pre_drain.finish_pass(&mut self.guest, output, surroundings)?;
         let mut report = CheckpointReport { epoch, pause_count: 1, ..Default::default() };
         surroundings.set_urgent(true);
         let paused_part = self.paused_part(output, surroundings, &mut report);

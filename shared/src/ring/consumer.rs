@@ -7,6 +7,7 @@ use super::entry::{Entry, RingError};
 use super::view::View;
 use super::{Control, MemoryError};
 use crate::limits::PAGE_SIZE;
+use crate::platform::vector;
 
 /// The consuming end of a ring.
 ///
@@ -129,6 +130,13 @@ impl Consumer {
     #[must_use]
     pub fn page(&self, index: u64) -> &[u8; PAGE_SIZE] {
         self.view.memory.page(self.view.slot_offset(self.slot(index)))
+    }
+
+    /// Asks for the slots of `indexes`, as far as entries are here, which will be read soon.
+    pub fn prefetch(&self, indexes: Range<u64>) {
+        for index in indexes.start.max(self.tail)..indexes.end.min(self.head) {
+            vector::prefetch(self.page(index));
+        }
     }
 
     /// The slot of entry `index`, to be written; what it then holds is said with

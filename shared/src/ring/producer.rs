@@ -7,6 +7,7 @@ use super::entry::{Entry, RingError};
 use super::view::View;
 use super::{Control, MemoryError};
 use crate::limits::PAGE_SIZE;
+use crate::platform::vector;
 
 /// The producing end of a ring.
 ///
@@ -163,6 +164,7 @@ impl Producer {
     /// Shows the consumer all entries before `index`, which must be filled and described.
     pub fn publish_up_to(&mut self, index: u64) {
         assert!(self.published <= index && index <= self.tail + self.capacity);
+        vector::finish_copies();
         self.view.head().store(index, Ordering::Release);
         (self.published, self.next) = (index, index);
     }

@@ -117,7 +117,7 @@ impl BackupLink {
         ring: &mut Producer,
     ) -> Result<(), Malformed> {
         // Also a duplicate asks for an acknowledgement: the last one may be lost.
-        self.acknowledging.note_data();
+        self.acknowledging.note_data(now_us);
         match self.assembly.accept(frame.body, ring) {
             Ok(Accepted::New) => {}
             Ok(Accepted::Duplicate) => self.counters.frames_duplicate += 1,

@@ -13,7 +13,9 @@ use super::syscall::{
     SYSCALL_GETSOCKOPT, SYSCALL_RECVMMSG, SYSCALL_SENDMMSG, SYSCALL_SETSOCKOPT, syscall,
 };
 use crate::text::FixedText;
-use abi::{INTERFACE_ANSWER_SIZE, InterfaceRequest, IoVector, MessageHeader, SockaddrLl};
+use abi::{
+    INTERFACE_ANSWER_SIZE, InterfaceRequest, IoVector, MessageHeader, OffloadHeader, SockaddrLl,
+};
 use core::mem::size_of;
 use core::ptr;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -44,6 +46,7 @@ const ARPHRD_LOOPBACK: u16 = 772;
 // include/uapi/linux/if_packet.h, include/linux/socket.h
 const SOL_PACKET: usize = 263;
 const PACKET_STATISTICS: usize = 6;
+const PACKET_VNET_HDR: usize = 15;
 const PACKET_QDISC_BYPASS: usize = 20;
 const MSG_DONTWAIT: usize = 0x40;
 
@@ -59,7 +62,13 @@ pub struct PacketStatistics {
 /// A raw Ethernet socket. It does not block.
 #[derive(Debug)]
 pub struct PacketSocket {
+    /// Receives.
     fd: OwnedFd,
+    /// Sends: a socket of its own, since what goes before a frame that is sent would also come
+    /// before one that is received.
+    sending_fd: OwnedFd,
+    /// Bytes of the header before each frame that is sent: none if frames go in one piece.
+    offload_header_size: usize,
     interface: FixedText<INTERFACE_NAME_SIZE_MAX>,
     mac: [u8; 6],
     mtu: u16,
@@ -80,19 +89,33 @@ impl PacketSocket {
             return Err(error(PacketSocketErrorKind::NoInterface));
         }
         // Protocol 0 receives nothing until the socket is bound to its interface.
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)
-            .map_err(step("open a packet socket"))?;
+        let open = || {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)
+                .map_err(step("open a packet socket"))
+        };
+        let (fd, sending_fd) = (open()?, open()?);
         let index = rustix::net::netdevice::name_to_index(&fd, interface)
             .map_err(|_| error(PacketSocketErrorKind::NoInterface))?;
-        let mut socket = Self { fd, interface: name, mac: [0; 6], mtu: 0 };
+        let mut socket = Self {
+            fd,
+            sending_fd,
+            offload_header_size: size_of::<OffloadHeader>(),
+            interface: name,
+            mac: [0; 6],
+            mtu: 0,
+        };
         socket.read_interface()?;
-        for (buffer, set) in [("receive", true), ("send", false)] {
-            socket.enlarge_buffer(set).map_err(step(buffer))?;
+        socket.enlarge_buffers().map_err(step("enlarge the buffers"))?;
+        for (option, what) in
+            [(PACKET_QDISC_BYPASS, "bypass the queue"), (PACKET_VNET_HDR, "send in pages")]
+        {
+            socket.set_sending_option(option, 1).map_err(step(what))?;
         }
-        socket.set_option(PACKET_QDISC_BYPASS, 1).map_err(step("bypass the queue"))?;
-        let address = SockaddrLl::new(index, ethertype);
-        rustix::net::bind(&socket.fd, &address).map_err(step("bind to the interface"))?;
+        for (fd, ethertype) in [(&socket.fd, ethertype), (&socket.sending_fd, 0)] {
+            let address = SockaddrLl::new(index, ethertype);
+            rustix::net::bind(fd, &address).map_err(step("bind to the interface"))?;
+        }
         Ok(socket)
     }
 
@@ -111,15 +134,27 @@ impl PacketSocket {
         self.interface.as_str()
     }
 
-    /// The descriptor, to keep it open when others are closed.
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// The descriptors, to keep them open when others are closed.
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.fd.as_fd(), self.sending_fd.as_fd()]
     }
 
     /// Whether the interface is up and has a carrier.
     pub fn is_link_up(&self) -> bool {
         const BOTH: u16 = IFF_UP | IFF_RUNNING;
         self.interface_flags().is_ok_and(|flags| flags & BOTH == BOTH)
+    }
+
+    /// Has the kernel keep each frame that is sent in one piece of memory from now on, and not in
+    /// pages, which are cheaper to get.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn send_in_one_piece(&mut self) -> Result<(), PacketSocketError> {
+        let set = self.set_sending_option(PACKET_VNET_HDR, 0);
+        set.map_err(|errno| self.error("send in one piece", errno))?;
+        self.offload_header_size = 0;
+        Ok(())
     }
 
     /// Sends frames, in order, and returns how many the interface took. Fewer than given, also
@@ -130,21 +165,25 @@ impl PacketSocket {
     /// What else the kernel says; a frame that is too long is `MSGSIZE`.
     pub fn send_batch(&self, frames: &[&[u8]]) -> Result<usize, PacketSocketError> {
         let count = frames.len().min(PACKET_BATCH_MAX);
-        let mut vectors = [IoVector::EMPTY; PACKET_BATCH_MAX];
-        for (vector, frame) in vectors.iter_mut().zip(frames) {
-            *vector = IoVector { base: frame.as_ptr().cast_mut(), size: frame.len() };
+        let mut headers = [OffloadHeader::EMPTY; PACKET_BATCH_MAX];
+        let mut vectors = [[IoVector::EMPTY; 2]; PACKET_BATCH_MAX];
+        for ((parts, header), frame) in vectors.iter_mut().zip(&mut headers).zip(frames) {
+            *header = OffloadHeader::of_frame(frame.len());
+            let base = core::ptr::from_mut(header).cast();
+            parts[0] = IoVector { base, size: self.offload_header_size };
+            parts[1] = IoVector { base: frame.as_ptr().cast_mut(), size: frame.len() };
         }
-        let mut messages = MessageHeader::for_each(&mut vectors);
+        let mut messages = MessageHeader::for_each(&mut vectors[..count]);
         let arguments = [
-            self.fd.as_raw_fd().cast_unsigned() as usize,
+            self.sending_fd.as_raw_fd().cast_unsigned() as usize,
             messages.as_mut_ptr().expose_provenance(),
             count,
             MSG_DONTWAIT,
             0,
             0,
         ];
-        // SAFETY: `count` headers, each with one vector that points at a frame borrowed here; the
-        // kernel only reads the frames.
+        // SAFETY: `count` headers, each with two vectors that point at a header and a frame borrowed
+        // here; the kernel only reads them.
         match unsafe { syscall(SYSCALL_SENDMMSG, arguments) } {
             Ok(sent) => Ok(sent),
             Err(Errno::AGAIN | Errno::NOBUFS | Errno::INTR | Errno::NETDOWN | Errno::NXIO) => Ok(0),
@@ -167,13 +206,13 @@ impl PacketSocket {
         frame_size_max: usize,
         sizes: &mut [usize],
     ) -> Result<usize, PacketSocketError> {
-        let mut vectors = [IoVector::EMPTY; PACKET_BATCH_MAX];
+        let mut vectors = [[IoVector::EMPTY]; PACKET_BATCH_MAX];
         let count = (area.len() / frame_size_max).min(sizes.len()).min(PACKET_BATCH_MAX);
         for (vector, room) in vectors[..count].iter_mut().zip(area.chunks_exact_mut(frame_size_max))
         {
-            *vector = IoVector { base: room.as_mut_ptr(), size: frame_size_max };
+            *vector = [IoVector { base: room.as_mut_ptr(), size: frame_size_max }];
         }
-        let mut messages = MessageHeader::for_each(&mut vectors);
+        let mut messages = MessageHeader::for_each(&mut vectors[..count]);
         let arguments = [
             self.fd.as_raw_fd().cast_unsigned() as usize,
             messages.as_mut_ptr().expose_provenance(),
@@ -275,20 +314,17 @@ impl PacketSocket {
     }
 
     /// The kernel bounds what a process may ask for, unless it has CAP_NET_ADMIN.
-    fn enlarge_buffer(&self, is_receive: bool) -> Result<(), Errno> {
+    fn enlarge_buffers(&self) -> Result<(), Errno> {
         use rustix::net::sockopt;
-        if is_receive {
-            sockopt::set_socket_recv_buffer_size_force(&self.fd, SOCKET_BUFFER_SIZE)
-                .or_else(|_| sockopt::set_socket_recv_buffer_size(&self.fd, SOCKET_BUFFER_SIZE))
-        } else {
-            sockopt::set_socket_send_buffer_size_force(&self.fd, SOCKET_BUFFER_SIZE)
-                .or_else(|_| sockopt::set_socket_send_buffer_size(&self.fd, SOCKET_BUFFER_SIZE))
-        }
+        sockopt::set_socket_recv_buffer_size_force(&self.fd, SOCKET_BUFFER_SIZE)
+            .or_else(|_| sockopt::set_socket_recv_buffer_size(&self.fd, SOCKET_BUFFER_SIZE))?;
+        sockopt::set_socket_send_buffer_size_force(&self.sending_fd, SOCKET_BUFFER_SIZE)
+            .or_else(|_| sockopt::set_socket_send_buffer_size(&self.sending_fd, SOCKET_BUFFER_SIZE))
     }
 
-    fn set_option(&self, option: usize, value: i32) -> Result<(), Errno> {
+    fn set_sending_option(&self, option: usize, value: i32) -> Result<(), Errno> {
         let arguments = [
-            self.fd.as_raw_fd().cast_unsigned() as usize,
+            self.sending_fd.as_raw_fd().cast_unsigned() as usize,
             SOL_PACKET,
             option,
             (&raw const value).expose_provenance(),

@@ -20,6 +20,13 @@ pub enum CopyMethod {
     Avx2Stream,
 }
 
+impl CopyMethod {
+    /// Whether the copy goes past the caches.
+    pub const fn is_streaming(self) -> bool {
+        matches!(self, Self::Sse2Stream | Self::Avx2Stream)
+    }
+}
+
 /// Bytes that are asked for ahead of a streaming copy. Their lines then come while the part before
 /// them is stored.
 const PART_SIZE: usize = 1024;
@@ -86,7 +93,7 @@ unsafe fn copy_words(source: *const u8, target: *mut u8) {
     }
 }
 
-/// Copies a page with `copy_part`, and makes it visible before any later store.
+/// Copies a page with `copy_part`. Its stores are in order with others only after [`fence`].
 ///
 /// # Safety
 /// Both valid for a page; the target on a cache line; `copy_part`'s instructions are there.
@@ -97,18 +104,25 @@ unsafe fn stream(
 ) {
     for start in (0..PAGE_SIZE).step_by(PART_SIZE) {
         if start + PART_SIZE < PAGE_SIZE {
-            for line in (0..PART_SIZE).step_by(CACHE_LINE_SIZE) {
-                let address = source.wrapping_add(start + PART_SIZE + line).cast();
-                // SAFETY: a hint, for an address in the page.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
-            }
+            prefetch(source.wrapping_add(start + PART_SIZE), PART_SIZE);
         }
         // SAFETY: as the caller says; the part lies in the page.
         unsafe { copy_part(source.wrapping_add(start), target.wrapping_add(start)) };
     }
-    // Streaming stores are not in order with others; whoever publishes the page next need not know.
+}
+
+/// Puts all streaming stores so far before any later store.
+pub fn fence() {
     // SAFETY: every x86-64 processor has the instruction.
     unsafe { _mm_sfence() };
+}
+
+/// Asks for the lines of `size` bytes.
+pub fn prefetch(start: *const u8, size: usize) {
+    for line in (0..size).step_by(CACHE_LINE_SIZE) {
+        // SAFETY: a hint, which reads nothing and is right for any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line).cast()) };
+    }
 }
 
 /// # Safety

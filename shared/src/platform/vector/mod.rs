@@ -24,7 +24,8 @@ use choice::{COMPARISON, COPY};
 pub const PAGE_WORD_COUNT: usize = PAGE_SIZE / size_of::<u64>();
 
 /// Copies a page that others may write meanwhile into `target`. Each aligned word of the copy was
-/// the page's at some time of the copy; the words are of one time only if nobody wrote.
+/// the page's at some time of the copy; the words are of one time only if nobody wrote. Other cores
+/// see the copy only after [`finish_copies`].
 pub fn copy_page(source: &[AtomicU64; PAGE_WORD_COUNT], target: &mut [u8; PAGE_SIZE]) {
     copy::run(COPY.get(), source.as_ptr().cast(), target.as_mut_ptr());
 }
@@ -33,11 +34,25 @@ pub fn copy_page(source: &[AtomicU64; PAGE_WORD_COUNT], target: &mut [u8; PAGE_S
 /// is the old one or the new one. Everybody sees the whole page once something is stored after it.
 pub fn write_page(source: &[u8; PAGE_SIZE], target: &[AtomicU64; PAGE_WORD_COUNT]) {
     copy::run(COPY.get(), source.as_ptr(), target.as_ptr().cast_mut().cast());
+    copy::fence();
 }
 
-/// Copies a page to where this core does not need it next.
+/// Copies a page to where this core does not need it next. Other cores see the copy only after
+/// [`finish_copies`].
 pub fn pass_page_on(source: &[u8; PAGE_SIZE], target: &mut [u8; PAGE_SIZE]) {
     copy::run(COPY.get(), source.as_ptr(), target.as_mut_ptr());
+}
+
+/// Lets no later store be seen before the copies so far. Waiting for memory once per batch and not once
+/// per page is much of what streaming gains.
+pub fn finish_copies() {
+    copy::fence();
+}
+
+/// Asks for a page that will be read soon; it comes to the caches while the core does something
+/// else.
+pub fn prefetch(page: &[u8; PAGE_SIZE]) {
+    copy::prefetch(page.as_ptr(), PAGE_SIZE);
 }
 
 /// Whether every byte of a page is zero.

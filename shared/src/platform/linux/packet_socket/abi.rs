@@ -1,6 +1,7 @@
 //! The kernel's structures for packet sockets, as x86-64 lays them out.
 
 use super::PACKET_BATCH_MAX;
+use crate::limits::PAGE_SIZE;
 use core::mem::{offset_of, size_of};
 use core::ptr;
 use rustix::net::AddressFamily;
@@ -58,6 +59,43 @@ unsafe impl SocketAddrArg for SockaddrLl {
     }
 }
 
+/// `struct virtio_net_hdr` (include/uapi/linux/virtio_net.h), 10 bytes: goes before each frame that
+/// is sent, and asks for no work on it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct OffloadHeader {
+    flags: u8,
+    segmentation: u8,
+    /// Bytes that the kernel keeps in one piece; the others it may keep in pages.
+    header_size: u16,
+    segment_size: u16,
+    checksum_start: u16,
+    checksum_offset: u16,
+}
+
+const _: () = assert!(size_of::<OffloadHeader>() == 10);
+
+impl OffloadHeader {
+    pub const EMPTY: Self = Self {
+        flags: 0,
+        segmentation: 0,
+        header_size: 0,
+        segment_size: 0,
+        checksum_start: 0,
+        checksum_offset: 0,
+    };
+
+    /// The header of a frame of so many bytes.
+    ///
+    /// Without it the kernel copies a frame into one piece of memory, of 16 KiB for the largest ones.
+    /// With it only what does not fill whole pages goes there.
+    pub fn of_frame(size: usize) -> Self {
+        const HEADER_SIZE_MIN: usize = 64;
+        let odd = (size % PAGE_SIZE).max(HEADER_SIZE_MIN).min(size);
+        Self { header_size: u16::try_from(odd).unwrap_or(u16::MAX), ..Self::EMPTY }
+    }
+}
+
 /// `struct iovec`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -90,17 +128,26 @@ const _: () = assert!(offset_of!(MessageHeader, size) == 56);
 const _: () = assert!(size_of::<MessageHeader>() == 64);
 
 impl MessageHeader {
-    pub fn for_each(vectors: &mut [IoVector; PACKET_BATCH_MAX]) -> [Self; PACKET_BATCH_MAX] {
-        vectors.each_mut().map(|vector| Self {
-            name: ptr::null_mut(),
-            name_size: 0,
-            vectors: vector,
-            vector_count: 1,
-            control: ptr::null_mut(),
-            control_size: 0,
-            flags: 0,
-            flags_padding: 0,
-            size: 0,
-        })
+    const EMPTY: Self = Self {
+        name: ptr::null_mut(),
+        name_size: 0,
+        vectors: ptr::null_mut(),
+        vector_count: 0,
+        control: ptr::null_mut(),
+        control_size: 0,
+        flags: 0,
+        flags_padding: 0,
+        size: 0,
+    };
+
+    /// A message for each of at most [`PACKET_BATCH_MAX`] groups of vectors; the others are empty.
+    pub fn for_each<const PART_COUNT: usize>(
+        groups: &mut [[IoVector; PART_COUNT]],
+    ) -> [Self; PACKET_BATCH_MAX] {
+        let mut messages = [Self::EMPTY; PACKET_BATCH_MAX];
+        for (message, group) in messages.iter_mut().zip(groups) {
+            (message.vectors, message.vector_count) = (group.as_mut_ptr(), PART_COUNT);
+        }
+        messages
     }
 }

@@ -1,0 +1,1 @@
+"""Tests of the benchmarks' own parts: no root, no QEMU, a few seconds."""
