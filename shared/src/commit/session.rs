@@ -7,8 +7,11 @@ use super::mark;
 use super::replica::{Mismatch, Replica};
 use super::staging::{EpochDigest, Staging, StagingFault, StagingProgress};
 use super::twin::{Twin, TwinConfig, TwinFault};
-use crate::limits::{EPOCH_REVIVABLE_FIRST, RING_ENTRY_COUNT_SLACK, epoch_entry_count_max};
+use crate::limits::{
+    EPOCH_REVIVABLE_FIRST, PAGE_SIZE, RING_ENTRY_COUNT_SLACK, epoch_entry_count_max,
+};
 use crate::link_half::own_figures;
+use crate::platform::linux::available::check_available;
 use crate::platform::linux::evtchn::EventChannels;
 use crate::platform::linux::memory::MemoryError;
 use crate::rehearsal::places;
@@ -358,6 +361,9 @@ impl<'a> Commit<'a> {
             return Err(CommitFault::RingLimit { pages });
         }
         let entry_count = entry_count.min(self.ring.entry_count_max()).max(self.ring.capacity());
+        // Each is refused by itself when it cannot be had, but only this is told in time.
+        check_available((gfn_count + entry_count) * PAGE_SIZE as u64)
+            .map_err(CommitFault::Replica)?;
         let replica = Replica::create(gfn_count).map_err(CommitFault::Replica)?;
         self.ring.populate(entry_count).map_err(CommitFault::Ring)?;
         self.ring.control().set_populated_count(entry_count);

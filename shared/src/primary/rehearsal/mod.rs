@@ -18,9 +18,10 @@ use super::steps::{self, GOODBYE_MS_MAX};
 use super::surroundings::Program;
 use crate::capture::{CaptureError, EpochOutput};
 use crate::codec::DomainDescription;
-use crate::limits::REHEARSAL_ANSWER_MS;
+use crate::limits::{PAGE_SIZE, REHEARSAL_ANSWER_MS};
 use crate::options::{Interval, RehearseOptions};
 use crate::platform::linux::affinity::pin_to_core;
+use crate::platform::linux::available::check_available;
 use crate::platform::linux::key_file::read_key_file;
 use crate::platform::linux::lock::lock_memory;
 use crate::platform::linux::mapped_file::MappedFile;
@@ -69,6 +70,7 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
     };
     let (ship, producer, watched) = start_ship(&ship, socket, key)?;
     let gfn_count = trace.map_or(options.page_count, |trace| trace.gfn_count);
+    check_available(gfn_count * PAGE_SIZE as u64)?;
     let mut region = GuestRegion::create(gfn_count)?;
     let source = match trace {
         Some(trace) => Source::Trace(TracePlayer::new(trace)),
