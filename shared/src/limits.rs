@@ -44,16 +44,22 @@ pub const RING_ENTRY_COUNT_MAX: usize = 4 * 1024 * 1024;
 /// the configuration fit, with room to spare.
 pub const RING_ENTRY_COUNT_INITIAL: u64 = 64;
 
-/// Entries of the primary's page ring, 64 MiB of pages: what may be in flight to the backup.
-/// capture waits when it is full.
+/// Entries of the primary's page ring unless `--ring` says otherwise, 64 MiB of pages: what may be in
+/// flight to the backup. A guest that writes more in an epoch has longer pauses.
 pub const RING_ENTRY_COUNT_PRIMARY: u64 = 16 * 1024;
+
+/// Entries that `--ring` gives at least, 16 MiB of pages.
+pub const RING_ENTRY_COUNT_PRIMARY_MIN: u64 = 4 * 1024;
+
+/// Entries that `--ring` gives at most, 4 GiB of pages.
+pub const RING_ENTRY_COUNT_PRIMARY_MAX: u64 = 1024 * 1024;
 
 /// Free entries of the primary's page ring that a checkpoint wants beside those for the pages that the
 /// log names: pages that are always copied, HVM context and state.
 pub const RING_PAUSE_ENTRY_COUNT: u64 = 512;
 
-/// Pages of the log that a pause may copy at most, whatever the target: a quarter of the primary's ring.
-pub const TAIL_PAGE_COUNT_MAX: u64 = RING_ENTRY_COUNT_PRIMARY / 4;
+/// Pages of the log that a pause is meant to copy at most, whatever the target.
+pub const TAIL_PAGE_COUNT_MAX: u64 = 4096;
 
 /// Passes of the pre-drain before one checkpoint. A guest that is not caught after so many writes
 /// faster than it is copied, and its pause gets longer.

@@ -56,7 +56,7 @@ impl FullCopy {
     /// [`CaptureError::LinkLost`], [`CaptureError::Ring`], errors of the guest's host.
     pub fn copy(
         &mut self,
-        guest: &mut impl LoggedGuest,
+        guest: &mut dyn LoggedGuest,
         output: &mut EpochOutput<'_>,
         page_count: u64,
         surroundings: &mut impl Surroundings,
@@ -77,7 +77,7 @@ impl FullCopy {
     ///
     /// # Errors
     /// Errors of the guest's host.
-    pub fn next_round(&mut self, guest: &mut impl LoggedGuest) -> Result<bool, CaptureError> {
+    pub fn next_round(&mut self, guest: &mut dyn LoggedGuest) -> Result<bool, CaptureError> {
         let logged_count = guest.logged_page_count()?;
         let is_complete =
             logged_count <= FULL_COPY_REST_COUNT_MAX || self.round >= FULL_COPY_ROUND_COUNT_MAX;

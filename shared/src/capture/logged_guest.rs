@@ -54,7 +54,7 @@ pub trait LoggedGuest {
 /// # Errors
 /// Those of [`EpochOutput::push_page`], and the host's.
 pub fn push_page(
-    guest: &mut impl LoggedGuest,
+    guest: &mut dyn LoggedGuest,
     gfn: u64,
     output: &mut EpochOutput<'_>,
     surroundings: &mut impl Surroundings,
@@ -73,7 +73,7 @@ pub fn push_page(
 /// # Errors
 /// As for [`push_page`].
 pub fn push_all(
-    guest: &mut impl LoggedGuest,
+    guest: &mut dyn LoggedGuest,
     output: &mut EpochOutput<'_>,
     surroundings: &mut impl Surroundings,
 ) -> Result<u64, CaptureError> {
@@ -109,7 +109,7 @@ impl Progress {
     /// As for [`push_page`].
     pub fn push(
         &mut self,
-        guest: &mut impl LoggedGuest,
+        guest: &mut dyn LoggedGuest,
         page_count: u64,
         output: &mut EpochOutput<'_>,
         surroundings: &mut impl Surroundings,

@@ -24,6 +24,7 @@ pub struct Pacing {
     target_ns: u64,
     fixed_ns: u64,
     page_ns_units: u64,
+    way_ns_units: u64,
 }
 
 impl Pacing {
@@ -34,6 +35,7 @@ impl Pacing {
             target_ns: target_us as u64 * 1000,
             fixed_ns: 0,
             page_ns_units: PAGE_NS_START * PAGE_NS_UNIT,
+            way_ns_units: 0,
         }
     }
 
@@ -52,6 +54,15 @@ impl Pacing {
             if self.fixed_ns == 0 { fixed_ns } else { smoothed(self.fixed_ns, fixed_ns) };
     }
 
+    /// Notes that the acknowledgement came `elapsed_ns` after a pause at whose end `entry_count` entries
+    /// were on their way to the backup.
+    pub fn note_way(&mut self, entry_count: u64, elapsed_ns: u64) {
+        if entry_count >= MEASURED_PAGE_COUNT_MIN {
+            self.way_ns_units =
+                smoothed(self.way_ns_units, elapsed_ns * PAGE_NS_UNIT / entry_count);
+        }
+    }
+
     /// Pages of the log that the pause may copy.
     #[must_use]
     pub fn tail_page_count_max(&self) -> u64 {
@@ -61,15 +72,22 @@ impl Pacing {
         pages.clamp(BUDGET_PAGE_COUNT_MIN, TAIL_PAGE_COUNT_MAX)
     }
 
-    /// Microseconds before the checkpoint at which copying `page_count` pages early must begin, so
-    /// that little is written to them again: 0 when all of them may be left to the pause.
+    /// Microseconds before the checkpoint at which copying `page_count` pages early must begin, of a
+    /// guest that writes so many in `interval_us`: 0 when all of them may be left to the pause.
+    ///
+    /// That is as late as possible, so that little is written to them again, but early enough for
+    /// them to be on the backup when the pause begins, as far as what is written meanwhile fits into
+    /// the pause: the guest's output waits for whatever is not.
     #[must_use]
-    pub fn lead_us(&self, page_count: u64) -> u64 {
-        if page_count <= self.tail_page_count_max() {
+    pub fn lead_us(&self, page_count: u64, interval_us: u64) -> u64 {
+        let tail_count = self.tail_page_count_max();
+        if page_count <= tail_count {
             return 0;
         }
+        let of_units = |units: u64| page_count.saturating_mul(units) / PAGE_NS_UNIT / 1000;
+        let spare_us = interval_us.saturating_mul(tail_count) / page_count / 2;
         // What is written meanwhile takes a second, shorter pass.
-        page_count * self.page_ns_units * 5 / 4 / PAGE_NS_UNIT / 1000
+        of_units(self.page_ns_units * 5 / 4).max(of_units(self.way_ns_units).min(spare_us))
     }
 }
 
@@ -96,8 +114,18 @@ mod tests {
     fn the_budget_is_what_the_target_leaves() {
         let pacing = measured(500, 100_000, 400);
         assert!((860..=880).contains(&pacing.tail_page_count_max()));
-        assert_eq!(pacing.lead_us(800), 0);
-        assert!((4900..=5100).contains(&pacing.lead_us(10_000)));
+        assert_eq!(pacing.lead_us(800, 25_000), 0);
+        assert!((4900..=5100).contains(&pacing.lead_us(10_000, 25_000)));
+    }
+
+    #[test]
+    fn pages_are_sent_before_the_pause_as_far_as_what_follows_fits_into_it() {
+        let mut pacing = measured(500, 100_000, 400);
+        (0..100).for_each(|_| pacing.note_way(1000, 3_000_000));
+        // 1500 pages take 4.5 ms to the backup; in 14.5 ms of 25 so many are written as fit.
+        assert!((4400..=4500).contains(&pacing.lead_us(1500, 25_000)));
+        // 3000 pages would take 9 ms, in which more are written than half of what fits.
+        assert!((3550..=3700).contains(&pacing.lead_us(3000, 25_000)));
     }
 
     #[test]
@@ -124,7 +152,8 @@ mod tests {
                 pacing.note_copied(pages, ns);
                 pacing.note_pause(ns, ns / 2);
                 prop_assert!(pacing.tail_page_count_max() <= TAIL_PAGE_COUNT_MAX);
-                let _ = pacing.lead_us(pages);
+                pacing.note_way(pages, ns);
+                let _ = pacing.lead_us(pages, ns);
             }
         }
     }

@@ -16,6 +16,8 @@ use crate::limits::{PASS_COUNT_MAX, PASS_STEP_PAGE_COUNT, RING_PAUSE_ENTRY_COUNT
 
 /// A look at the log that is older than this says little of it any more.
 const LOOK_US_MAX: u64 = 200;
+/// Halves of the pages found that a pass wants room for: what is written meanwhile comes after it.
+const PASS_ROOM: u64 = 3;
 /// A further pass must find at most so many eighths of the pages of the one before.
 const SHRINKING_EIGHTHS: u64 = 6;
 
@@ -68,6 +70,18 @@ pub struct PreDrain {
     is_first_look: bool,
     /// Entries that passes may add to an epoch.
     entry_count_max: u64,
+    /// When the next checkpoint is due, and how long after the one before.
+    due_us: u64,
+    interval_us: u64,
+    way: Way,
+}
+
+/// The way of the last checkpoint to the backup and back.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Begins,
+    Watched { entry_count: u64, since_us: u64 },
+    Over,
 }
 
 impl PreDrain {
@@ -83,6 +97,9 @@ impl PreDrain {
             expected_count: 0,
             is_first_look: true,
             entry_count_max,
+            due_us: 0,
+            interval_us: 0,
+            way: Way::Over,
         }
     }
 
@@ -101,6 +118,7 @@ impl PreDrain {
     /// The checkpoint was taken: what was done for it.
     pub fn take_report(&mut self) -> PreDrainReport {
         self.is_first_look = true;
+        self.way = Way::Begins;
         core::mem::take(&mut self.report)
     }
 
@@ -111,7 +129,7 @@ impl PreDrain {
     /// Those of pushing pages.
     pub fn finish_pass(
         &mut self,
-        guest: &mut impl LoggedGuest,
+        guest: &mut dyn LoggedGuest,
         output: &mut EpochOutput<'_>,
         surroundings: &mut impl Surroundings,
     ) -> Result<(), CaptureError> {
@@ -121,22 +139,63 @@ impl PreDrain {
         Ok(())
     }
 
-    /// Does a bounded amount of what is due.
+    /// Does a bounded amount of what is due. The program is urgent from a pass's begin until there is
+    /// something to wait for: what delays a pass is written meanwhile.
     ///
     /// # Errors
     /// Those of pushing pages, and the guest's.
     pub fn step(
         &mut self,
-        guest: &mut impl LoggedGuest,
+        guest: &mut dyn LoggedGuest,
         pacing: &mut Pacing,
         output: &mut EpochOutput<'_>,
         due: Due,
         surroundings: &mut impl Surroundings,
     ) -> Result<Step, CaptureError> {
-        if let Some(progress) = self.pass.take() {
-            return self.go_on(progress, guest, pacing, output, due, surroundings);
+        self.watch_way(pacing, output, due)?;
+        let step = match self.pass.take() {
+            Some(progress) => self.go_on(progress, guest, pacing, output, due, surroundings)?,
+            None => self.next(guest, pacing, output, due)?,
+        };
+        surroundings.set_urgent(!matches!(step, Step::Wait { .. }));
+        Ok(step)
+    }
+
+    /// Measures how long what is in the ring after a checkpoint takes until it is acknowledged.
+    fn watch_way(
+        &mut self,
+        pacing: &mut Pacing,
+        output: &mut EpochOutput<'_>,
+        due: Due,
+    ) -> Result<(), CaptureError> {
+        if due.at_us != self.due_us {
+            self.interval_us = due.at_us.saturating_sub(self.due_us);
+            self.due_us = due.at_us;
         }
-        let begin_us = due.at_us.saturating_sub(pacing.lead_us(self.expected_count));
+        match self.way {
+            Way::Begins if !due.is_acknowledged => {
+                let entry_count = output.capacity() - output.free_entry_count()?;
+                self.way = Way::Watched { entry_count, since_us: due.now_us };
+            }
+            Way::Watched { entry_count, since_us } if due.is_acknowledged => {
+                pacing.note_way(entry_count, due.now_us.saturating_sub(since_us) * 1000);
+                self.way = Way::Over;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Begins a pass, or tells what to wait for.
+    fn next(
+        &mut self,
+        guest: &mut dyn LoggedGuest,
+        pacing: &Pacing,
+        output: &mut EpochOutput<'_>,
+        due: Due,
+    ) -> Result<Step, CaptureError> {
+        let begin_us =
+            due.at_us.saturating_sub(pacing.lead_us(self.expected_count, self.interval_us));
         if due.now_us < begin_us {
             return Ok(Step::Wait { until_us: begin_us });
         }
@@ -149,26 +208,29 @@ impl PreDrain {
         if !is_due && (is_fresh || may_wait) {
             return Ok(Step::Wait { until_us: due.at_us });
         }
-        if self.look(guest, pacing, due.now_us)? {
+        let is_pass_wanted = self.look(guest, pacing, due.now_us)?;
+        // Neither a pass nor the pause may wait for the link: the guest would go on writing, or
+        // stand still. So the ring must have room first, for a pass and those that follow it, and
+        // while it has not the epoch gets longer.
+        let page_count = self.found_count * if is_pass_wanted { PASS_ROOM } else { 2 } / 2;
+        let wanted_count = (page_count + RING_PAUSE_ENTRY_COUNT).min(output.capacity());
+        if output.free_entry_count()? < wanted_count {
+            return Ok(Step::Wait { until_us: due.now_us });
+        }
+        if is_pass_wanted {
             guest.read_log(Reading::Clean)?;
             self.report.pass_count += 1;
             self.copied = (0, 0);
             self.pass = Some(Progress::default());
             return Ok(Step::Working);
         }
-        let wanted_count = (self.found_count + RING_PAUSE_ENTRY_COUNT).min(output.capacity());
-        match is_due {
-            // The pause must not wait for room in the ring.
-            true if output.free_entry_count()? >= wanted_count => Ok(Step::Ready),
-            true => Ok(Step::Wait { until_us: due.now_us }),
-            false => Ok(Step::Wait { until_us: due.at_us }),
-        }
+        Ok(if is_due { Step::Ready } else { Step::Wait { until_us: due.at_us } })
     }
 
     /// Counts what the log names now; true when a pass over it is worth while.
     fn look(
         &mut self,
-        guest: &mut impl LoggedGuest,
+        guest: &mut dyn LoggedGuest,
         pacing: &Pacing,
         now_us: u64,
     ) -> Result<bool, CaptureError> {
@@ -193,7 +255,7 @@ impl PreDrain {
     fn go_on(
         &mut self,
         mut progress: Progress,
-        guest: &mut impl LoggedGuest,
+        guest: &mut dyn LoggedGuest,
         pacing: &mut Pacing,
         output: &mut EpochOutput<'_>,
         due: Due,

@@ -33,12 +33,12 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
 
     primary-helper protect --domain NAME|ID --config XL.CFG --link IFACE=PEER_MAC --key-file FILE
                            [--interval-ms 25|auto] [--pause-target-us 500] [--timeout-ms 500]
-                           [--gate plug|none] [--delta-cache 64M] [--capture-core N] [--ship-core N]
-                           [--state-dir /run/pollux]
+                           [--gate plug|none] [--ring 64M] [--delta-cache 64M]
+                           [--capture-core N] [--ship-core N] [--state-dir /run/pollux]
     primary-helper rehearse --link IFACE=PEER_MAC --key-file FILE [--memory 1G] [--dirty-pages 1000]
                            [--hot-percent 90] [--change-bytes 256] [--trace FILE] [--seconds 10]
-                           [--epochs N] [--interval-ms 25|auto] [--pause-target-us 500] [--delta-cache 64M]
-                           [--timeout-ms 500] [--capture-core N] [--ship-core N]
+                           [--epochs N] [--interval-ms 25|auto] [--pause-target-us 500]
+                           [--timeout-ms 500] [--ring 64M] [--delta-cache 64M] [--capture-core N] [--ship-core N]
     primary-helper status  [--domain NAME] [--state-dir /run/pollux]
 
     --domain        the running guest, by name or domid
@@ -49,6 +49,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
     --pause-target-us  longest pause wanted; pages that would not fit into it are copied before
     --timeout-ms    silence after which the backup counts as lost, 50 to 60000
     --gate          plug holds the guest's output until the backup has its state; none does not
+    --ring          memory, locked, for pages on their way; an epoch's should fit
     --delta-cache   memory, locked, for pages as they were sent last, so that only changes are
                     sent; 1/512 of it more for its table; K, M or G; 0 for none
     --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)

@@ -40,6 +40,8 @@ pub struct ProtectOptions<'a> {
     pub timeout_ms: u32,
     /// How output is held back.
     pub gate: GateKind,
+    /// Entries of the page ring, a page each.
+    pub ring_entry_count: u64,
     /// Bytes of shadow pages for deltas; 0 for none.
     pub delta_cache_size: u64,
     /// Core for capture, then polled without pause.
@@ -81,6 +83,7 @@ fn parse_protect<'a>(
     let mut pause_target = Value::new("--pause-target-us");
     let mut timeout = Value::new("--timeout-ms");
     let mut gate = Value::new("--gate");
+    let mut ring = Value::new("--ring");
     let mut delta_cache = Value::new("--delta-cache");
     let mut capture_core = Value::new("--capture-core");
     let mut ship_core = Value::new("--ship-core");
@@ -96,6 +99,7 @@ fn parse_protect<'a>(
             &mut pause_target,
             &mut timeout,
             &mut gate,
+            &mut ring,
             &mut delta_cache,
             &mut capture_core,
             &mut ship_core,
@@ -114,6 +118,7 @@ fn parse_protect<'a>(
         pause_target_us: pause_target.pause_target_us()?,
         timeout_ms: timeout.timeout_ms()?,
         gate: gate.gate()?,
+        ring_entry_count: ring.ring_entry_count()?,
         delta_cache_size: delta_cache.delta_cache_size()?,
         capture_core: capture_core.core()?,
         ship_core: ship_core.core()?,

@@ -36,6 +36,8 @@ pub struct RehearseOptions<'a> {
     pub trace: Option<&'a str>,
     /// Longest pause that is wanted, in microseconds.
     pub pause_target_us: u32,
+    /// Entries of the page ring, a page each.
+    pub ring_entry_count: u64,
     /// Bytes of shadow pages for deltas; 0 for none.
     pub delta_cache_size: u64,
     /// Silence after which the backup counts as lost, in milliseconds.
@@ -61,6 +63,7 @@ pub(super) fn parse_rehearse<'a>(
     let mut epochs = Value::new("--epochs");
     let mut trace = Value::new("--trace");
     let mut pause_target = Value::new("--pause-target-us");
+    let mut ring = Value::new("--ring");
     let mut delta_cache = Value::new("--delta-cache");
     let mut timeout = Value::new("--timeout-ms");
     let mut capture_core = Value::new("--capture-core");
@@ -79,6 +82,7 @@ pub(super) fn parse_rehearse<'a>(
             &mut epochs,
             &mut trace,
             &mut pause_target,
+            &mut ring,
             &mut delta_cache,
             &mut timeout,
             &mut capture_core,
@@ -108,6 +112,7 @@ pub(super) fn parse_rehearse<'a>(
         epoch_count: epochs.is_given().then_some(epochs_wanted),
         trace: trace.text(),
         pause_target_us: pause_target.pause_target_us()?,
+        ring_entry_count: ring.ring_entry_count()?,
         delta_cache_size: delta_cache.delta_cache_size()?,
         timeout_ms: timeout.timeout_ms()?,
         capture_core: capture_core.core()?,

@@ -7,8 +7,9 @@ use getargs::{Opt, Options};
 use super::error::UsageError;
 use crate::limits::{
     CORE_COUNT_MAX, DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX, INTERFACE_NAME_SIZE_MAX,
-    INTERVAL_MS_MAX, INTERVAL_MS_MIN, PAUSE_TARGET_US_MAX, PAUSE_TARGET_US_MIN, TIMEOUT_MS_MAX,
-    TIMEOUT_MS_MIN,
+    INTERVAL_MS_MAX, INTERVAL_MS_MIN, PAGE_SIZE, PAUSE_TARGET_US_MAX, PAUSE_TARGET_US_MIN,
+    RING_ENTRY_COUNT_PRIMARY, RING_ENTRY_COUNT_PRIMARY_MAX, RING_ENTRY_COUNT_PRIMARY_MIN,
+    TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
 };
 use crate::text::FixedText;
 
@@ -138,6 +139,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Entries of the page ring, given as their bytes.
+    pub fn ring_entry_count(&self) -> Result<u64, UsageError> {
+        let page_size = PAGE_SIZE as u64;
+        let bounds =
+            RING_ENTRY_COUNT_PRIMARY_MIN * page_size..=RING_ENTRY_COUNT_PRIMARY_MAX * page_size;
+        let default = RING_ENTRY_COUNT_PRIMARY * page_size;
+        Ok(self.size(bounds, default, "a size from 16M to 4G, as in 64M")? / page_size)
+    }
+
     /// Bytes of shadow pages for deltas; 0 for none.
     pub fn delta_cache_size(&self) -> Result<u64, UsageError> {
         let expected = "a size of at most 16G, as in 64M, or 0 for none";
@@ -168,16 +178,14 @@ impl<'a> Value<'a> {
 }
 
 fn parse_size(text: &str) -> Option<u64> {
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'K' => (&text[..text.len() - 1], 10),
-        b'M' => (&text[..text.len() - 1], 20),
-        b'G' => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
+    let units = [("K", 10), ("M", 20), ("G", 30)];
+    let with_unit = |(unit, shift)| Some((text.strip_suffix(unit)?, shift));
+    let (digits, shift) = units.into_iter().find_map(with_unit).unwrap_or((text, 0));
     // `parse` would take a sign.
-    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
-    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
-    number.checked_mul(1 << shift)
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 fn parse_link(text: &str) -> Option<Link<'_>> {

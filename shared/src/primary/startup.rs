@@ -10,10 +10,7 @@ use super::protection::Protection;
 use super::surroundings::Program;
 use crate::capture::{Capture, Store, preconditions};
 use crate::codec::page::{PageEncoder, ShadowCache};
-use crate::limits::{
-    DOMAIN_NAME_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY, XENSTORE_ANSWER_MS_MAX_PRIMARY,
-    XL_CONFIG_SIZE_MAX,
-};
+use crate::limits::{DOMAIN_NAME_SIZE_MAX, XENSTORE_ANSWER_MS_MAX_PRIMARY, XL_CONFIG_SIZE_MAX};
 use crate::link::ship::Ship;
 use crate::link_half::{LinkHalf, link_options};
 use crate::options::{GateKind, Link, ProtectOptions};
@@ -70,6 +67,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     let ship = ShipOptions {
         link: options.link,
         timeout_ms: options.timeout_ms,
+        ring_entry_count: options.ring_entry_count,
         delta_cache_size: options.delta_cache_size,
         core: options.ship_core,
     };
@@ -122,6 +120,7 @@ fn find_domain(
 pub(super) struct ShipOptions<'a> {
     pub link: Link<'a>,
     pub timeout_ms: u32,
+    pub ring_entry_count: u64,
     pub delta_cache_size: u64,
     pub core: Option<u16>,
 }
@@ -133,13 +132,13 @@ pub(super) fn start_ship(
     socket: PacketSocket,
     key: SecretKey,
 ) -> Result<(Child, Producer, Consumer), ProtectError> {
-    let ring = Ring::create(RING_ENTRY_COUNT_PRIMARY)?;
+    let ring = Ring::create(options.ring_entry_count)?;
     let link = link_options(&options.link, &socket, options.timeout_ms, key);
     match fork()? {
         Forked::Child(parent) => {
             let mut ring = ring.into_consumer();
             // The memory is the same, but each process has its own way to it.
-            if let Err(error) = ring.populate(RING_ENTRY_COUNT_PRIMARY) {
+            if let Err(error) = ring.populate(options.ring_entry_count) {
                 crate::log!("{}: {error}", options.link.interface);
                 exit(ExitStatus::Failed);
             }
@@ -157,7 +156,7 @@ pub(super) fn start_ship(
         }
         Forked::Parent(child) => {
             let (mut producer, watched) = ring.into_both()?;
-            producer.populate(RING_ENTRY_COUNT_PRIMARY)?;
+            producer.populate(options.ring_entry_count)?;
             Ok((child, producer, watched))
         }
     }

@@ -6,7 +6,7 @@ use super::protection::{EpochFigures, SessionEnd};
 use super::surroundings::{Interruption, Program};
 use crate::capture::{CaptureError, EpochOutput, FullCopyProgress};
 use crate::codec::{self, DomainDescription};
-use crate::limits::{DESCRIPTION_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY, TIMEOUT_MS_MAX};
+use crate::limits::{DESCRIPTION_SIZE_MAX, TIMEOUT_MS_MAX};
 use crate::platform::linux::clock;
 use crate::ring::{Control, EntryKind, Phase, Producer};
 
@@ -192,7 +192,7 @@ fn wait_for_empty_ring(
     attendant: &mut dyn Attendant,
     output: &mut EpochOutput<'_>,
 ) -> Result<Option<SessionEnd>, ProtectError> {
-    while output.free_entry_count()? < RING_ENTRY_COUNT_PRIMARY {
+    while output.free_entry_count()? < output.capacity() {
         if let Some(end) = attendant.interruption(PATIENT_REST_US)? {
             return Ok(Some(end));
         }

@@ -38,13 +38,23 @@ pub struct Program {
     /// This half's own view of the ring, to say for a dead ship that the link is down.
     ring: Consumer,
     is_dedicated: bool,
+    is_urgent: bool,
 }
 
 impl Program {
     /// `ring` is a second view of the ring, never used to consume. With `is_dedicated` waiting
     /// does not give the core away.
     pub fn new(gate: OutputGate, ship: Child, ring: Consumer, is_dedicated: bool) -> Self {
-        Self { gate, gate_error: None, ship, ship_end: None, looks: 0, ring, is_dedicated }
+        Self {
+            gate,
+            gate_error: None,
+            ship,
+            ship_end: None,
+            looks: 0,
+            ring,
+            is_dedicated,
+            is_urgent: false,
+        }
     }
 
     /// Waits for about `rest_us` and tells what else has happened.
@@ -152,8 +162,10 @@ impl Surroundings for Program {
 
     /// Ship, whose niceness is the same, must not have its turn while the guest stands still.
     fn set_urgent(&mut self, is_urgent: bool) {
-        // A kernel that refuses leaves everything to niceness.
-        schedule(if is_urgent { PAUSE_SCHEDULING } else { Scheduling::Fair });
+        if core::mem::replace(&mut self.is_urgent, is_urgent) != is_urgent {
+            // A kernel that refuses leaves everything to niceness.
+            schedule(if is_urgent { PAUSE_SCHEDULING } else { Scheduling::Fair });
+        }
     }
 
     fn begin_gate_epoch(&mut self, epoch: u64) -> bool {

@@ -1,7 +1,7 @@
 //! The primary's end: how sessions begin and end.
 
 use super::{PrimaryLink, State};
-use crate::limits::{EPOCH_REVIVABLE_FIRST, RING_ENTRY_COUNT_PRIMARY};
+use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::link::calling::{Calling, Offer};
 use crate::link::channel::{Channel, Side, patience};
 use crate::link::event::LinkEvent;
@@ -19,7 +19,7 @@ impl PrimaryLink {
         if ring.control().domain_session() != 0 {
             return;
         }
-        ring.reset(RING_ENTRY_COUNT_PRIMARY.min(ring.entry_count_max()));
+        ring.reset(ring.entry_count_max());
         let nonce = self.endpoint.fresh_nonce();
         self.state = State::Calling(Calling::new(nonce, self.endpoint.options.mtu, now_us));
     }

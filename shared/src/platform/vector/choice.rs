@@ -42,7 +42,7 @@ macro_rules! chosen {
     };
 }
 
-chosen!(COPY: CopyMethod = [String, Words, Sse2Stream, Avx2Stream]);
+chosen!(COPY: CopyMethod = [String, Words, Avx2Stream]);
 chosen!(COMPARISON: CompareMethod = [Words, Avx2]);
 
 /// What was chosen.
@@ -59,12 +59,8 @@ struct Pages([[u8; PAGE_SIZE]; PAGE_COUNT]);
 /// ones from now on, in this process and in those that split off it later.
 pub fn choose() -> Choices {
     let has_avx2 = has_avx2();
-    let copies = [
-        (CopyMethod::String, true),
-        (CopyMethod::Words, true),
-        (CopyMethod::Sse2Stream, true),
-        (CopyMethod::Avx2Stream, has_avx2),
-    ];
+    let copies =
+        [(CopyMethod::String, true), (CopyMethod::Words, true), (CopyMethod::Avx2Stream, has_avx2)];
     let comparisons = [(CompareMethod::Words, true), (CompareMethod::Avx2, has_avx2)];
     let (source, mut target) =
         (Pages([[1; PAGE_SIZE]; PAGE_COUNT]), Pages([[0; PAGE_SIZE]; PAGE_COUNT]));

@@ -14,8 +14,6 @@ pub enum CopyMethod {
     String,
     /// General registers: what an emulator translates best.
     Words,
-    /// Streaming stores of 16 bytes.
-    Sse2Stream,
     /// Streaming stores of 32 bytes.
     Avx2Stream,
 }
@@ -23,7 +21,7 @@ pub enum CopyMethod {
 impl CopyMethod {
     /// Whether the copy goes past the caches.
     pub const fn is_streaming(self) -> bool {
-        matches!(self, Self::Sse2Stream | Self::Avx2Stream)
+        matches!(self, Self::Avx2Stream)
     }
 }
 
@@ -41,10 +39,6 @@ pub fn run(method: CopyMethod, source: *const u8, target: *mut u8) {
     match method {
         // SAFETY: see above.
         CopyMethod::Words => unsafe { copy_words(source, target) },
-        // SAFETY: see above, and the target is aligned.
-        CopyMethod::Sse2Stream if is_aligned => unsafe {
-            stream(source, target, sse2_stream_part);
-        },
         // SAFETY: see above, the target is aligned, and the method was chosen where AVX2 is.
         CopyMethod::Avx2Stream if is_aligned => unsafe {
             stream(source, target, avx2_stream_part);
@@ -126,36 +120,6 @@ pub fn prefetch(start: *const u8, size: usize) {
 }
 
 /// # Safety
-/// Both valid for [`PART_SIZE`] bytes; the target aligned to 16.
-unsafe fn sse2_stream_part(source: *const u8, target: *mut u8) {
-    // SAFETY: as the caller says: the offset runs over the part.
-    unsafe {
-        asm!(
-            "2:",
-            "movdqu xmm0, xmmword ptr [{source} + {offset}]",
-            "movdqu xmm1, xmmword ptr [{source} + {offset} + 16]",
-            "movdqu xmm2, xmmword ptr [{source} + {offset} + 32]",
-            "movdqu xmm3, xmmword ptr [{source} + {offset} + 48]",
-            "movntdq xmmword ptr [{target} + {offset}], xmm0",
-            "movntdq xmmword ptr [{target} + {offset} + 16], xmm1",
-            "movntdq xmmword ptr [{target} + {offset} + 32], xmm2",
-            "movntdq xmmword ptr [{target} + {offset} + 48], xmm3",
-            "add {offset}, 64",
-            "cmp {offset}, 1024",
-            "jne 2b",
-            source = in(reg) source,
-            target = in(reg) target,
-            offset = inout(reg) 0_usize => _,
-            out("xmm0") _,
-            out("xmm1") _,
-            out("xmm2") _,
-            out("xmm3") _,
-            options(nostack),
-        );
-    }
-}
-
-/// # Safety
 /// Both valid for [`PART_SIZE`] bytes; the target aligned to 32; AVX2 is there.
 unsafe fn avx2_stream_part(source: *const u8, target: *mut u8) {
     // SAFETY: as the caller says: the offset runs over the part. The upper halves of the registers
@@ -205,8 +169,8 @@ mod tests {
             source_offset in 0..64_usize,
             target_offset in prop_oneof![Just(0_usize), Just(64), 0..128_usize],
         ) {
-            use CopyMethod::{Avx2Stream, Sse2Stream, String, Words};
-            for method in [String, Words, Sse2Stream, Avx2Stream] {
+            use CopyMethod::{Avx2Stream, String, Words};
+            for method in [String, Words, Avx2Stream] {
                 if method == Avx2Stream && !has_avx2() {
                     continue;
                 }

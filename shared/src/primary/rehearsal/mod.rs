@@ -65,6 +65,7 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
     let ship = ShipOptions {
         link: options.link,
         timeout_ms: options.timeout_ms,
+        ring_entry_count: options.ring_entry_count,
         delta_cache_size: options.delta_cache_size,
         core: options.ship_core,
     };
