@@ -12,7 +12,6 @@ use super::logged_guest::{LoggedGuest, Progress, Reading};
 use super::logging;
 use super::output::EpochOutput;
 use super::predrain::PreDrain;
-use super::scan;
 use super::session::Capture;
 use super::surroundings::Surroundings;
 use crate::limits::{FULL_COPY_REST_COUNT_MAX, FULL_COPY_ROUND_COUNT_MAX, early_entry_count_max};
@@ -66,7 +65,7 @@ impl FullCopy {
         output.publish();
         Ok(FullCopyProgress {
             round: self.round,
-            remaining_page_count: scan::count(self.progress.rest(guest.bitmap())),
+            remaining_page_count: self.progress.remaining_page_count(guest.bitmap()),
             sent_page_count,
             is_complete: false,
         })

@@ -6,6 +6,7 @@
 
 use super::error::CaptureError;
 use super::output::EpochOutput;
+use super::scan;
 use super::surroundings::Surroundings;
 use crate::xen::GuestPage;
 
@@ -20,7 +21,7 @@ pub enum Reading {
 
 /// A guest whose writes are logged.
 pub trait LoggedGuest {
-    /// One bit a gfn, as the log was read last; bits are taken away as pages are copied.
+    /// One bit a gfn, as the log was read last.
     fn bitmap(&self) -> &[u64];
 
     /// The same, to be changed.
@@ -68,7 +69,7 @@ pub fn push_page(
     Ok(true)
 }
 
-/// Pushes every page of the bitmap, which stays as it is, and tells how many there were.
+/// Pushes every page of the bitmap and tells how many there were.
 ///
 /// # Errors
 /// As for [`push_page`].
@@ -77,33 +78,29 @@ pub fn push_all(
     output: &mut EpochOutput<'_>,
     surroundings: &mut impl Surroundings,
 ) -> Result<u64, CaptureError> {
-    let mut pushed_count = 0;
-    for word in 0..guest.bitmap().len() {
-        let mut bits = guest.bitmap()[word];
-        while bits != 0 {
-            let gfn = gfn_of(word, bits);
-            bits &= bits - 1;
-            pushed_count += u64::from(push_page(guest, gfn, output, surroundings)?);
-        }
-    }
-    Ok(pushed_count)
+    Progress::default().push(guest, u64::MAX, output, surroundings)
 }
 
-/// How far the pages of the bitmap have been pushed, when that is done by and by.
+/// How far the pages of the bitmap have been pushed, when that is done by and by. The bitmap stays
+/// as it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     word: usize,
+    /// Bits of that word that were passed.
+    passed: u64,
 }
 
 impl Progress {
-    /// The words that may still hold bits.
+    /// Pages of the bitmap that are still to be pushed.
     #[must_use]
-    pub fn rest<'a>(&self, bitmap: &'a [u64]) -> &'a [u64] {
-        bitmap.get(self.word..).unwrap_or_default()
+    pub fn remaining_page_count(&self, bitmap: &[u64]) -> u64 {
+        let rest = bitmap.get(self.word..).unwrap_or_default();
+        let passed_count = rest.first().map_or(0, |word| (word & self.passed).count_ones());
+        scan::count(rest) - u64::from(passed_count)
     }
 
-    /// Pushes up to `page_count` pages and takes their bits away; tells how many there were, fewer
-    /// only at the end of the bitmap.
+    /// Pushes up to `page_count` pages; tells how many there were, fewer only at the end of the
+    /// bitmap.
     ///
     /// # Errors
     /// As for [`push_page`].
@@ -116,20 +113,26 @@ impl Progress {
     ) -> Result<u64, CaptureError> {
         let mut pushed_count = 0;
         while pushed_count < page_count {
-            let Some(bits) = guest.bitmap().get(self.word).copied() else { break };
-            if bits == 0 {
-                self.word += 1;
-                continue;
+            let Some(gfn) = self.next(guest.bitmap()) else { break };
+            // The next page comes to the caches while this one is copied.
+            let ahead = { *self }.next(guest.bitmap()).and_then(|gfn| guest.page(gfn));
+            if let Some(page) = ahead {
+                page.prefetch();
             }
-            guest.bitmap_mut()[self.word] = bits & (bits - 1);
-            let gfn = gfn_of(self.word, bits);
             pushed_count += u64::from(push_page(guest, gfn, output, surroundings)?);
         }
         Ok(pushed_count)
     }
-}
 
-/// The gfn of the lowest of `bits`, which are word `word` of a bitmap.
-fn gfn_of(word: usize, bits: u64) -> u64 {
-    word as u64 * 64 + u64::from(bits.trailing_zeros())
+    /// The next gfn whose bit is set.
+    fn next(&mut self, bitmap: &[u64]) -> Option<u64> {
+        loop {
+            let bits = bitmap.get(self.word)? & !self.passed;
+            if bits != 0 {
+                self.passed |= bits & bits.wrapping_neg();
+                return Some(self.word as u64 * 64 + u64::from(bits.trailing_zeros()));
+            }
+            (self.word, self.passed) = (self.word + 1, 0);
+        }
+    }
 }

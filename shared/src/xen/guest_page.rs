@@ -50,6 +50,11 @@ impl<'m> GuestPage<'m> {
         self.words
     }
 
+    /// Asks for the page, which will be copied soon.
+    pub fn prefetch(&self) {
+        vector::prefetch_start(self.words);
+    }
+
     /// Copies the page into `target`.
     pub fn copy_out(&self, target: &mut [u8; PAGE_SIZE]) {
         vector::copy_page(self.words, target);

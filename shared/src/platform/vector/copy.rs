@@ -27,7 +27,7 @@ impl CopyMethod {
 
 /// Bytes that are asked for ahead of a streaming copy. Their lines then come while the part before
 /// them is stored.
-const PART_SIZE: usize = 1024;
+pub const PART_SIZE: usize = 1024;
 const CACHE_LINE_SIZE: usize = 64;
 
 /// Copies [`PAGE_SIZE`] bytes from `source` to `target`, which are both borrowed by the caller for

@@ -55,6 +55,11 @@ pub fn prefetch(page: &[u8; PAGE_SIZE]) {
     copy::prefetch(page.as_ptr(), PAGE_SIZE);
 }
 
+/// Asks for the first part of a page that others may write; a copy asks for the rest as it goes on.
+pub fn prefetch_start(page: &[AtomicU64; PAGE_WORD_COUNT]) {
+    copy::prefetch(page.as_ptr().cast(), copy::PART_SIZE);
+}
+
 /// Whether every byte of a page is zero.
 #[must_use]
 pub fn is_zero(page: &[u8; PAGE_SIZE]) -> bool {
