@@ -72,20 +72,24 @@ pub const PASS_STEP_PAGE_COUNT: u64 = 256;
 /// always copied.
 pub const RING_ENTRY_COUNT_SLACK: u64 = 16 * 1024;
 
+/// Entries that early copies add to an epoch at most, 1 GiB of pages. A guest that writes more in an
+/// epoch has longer pauses.
+pub const EARLY_ENTRY_COUNT_MAX: u64 = 256 * 1024;
+
+const _: () = assert!(epoch_entry_count_max(DOMAIN_PAGE_COUNT_MAX) <= RING_ENTRY_COUNT_MAX as u64);
+
 /// Entries that the backup's ring has for the epochs of a domain of `page_count` pages, once it knows
-/// the domain: each page twice, since a page may be copied early and again in the pause. Slots beyond
-/// the domain's size take memory only when that happens.
+/// the domain: every page, and those that were copied early besides. An index walks through all of
+/// them, so in time they all take memory.
 #[must_use]
 pub const fn epoch_entry_count_max(page_count: u64) -> u64 {
-    let wanted = 2 * page_count + RING_ENTRY_COUNT_SLACK;
-    let limit = RING_ENTRY_COUNT_MAX as u64;
-    if wanted < limit { wanted } else { limit }
+    page_count + early_entry_count_max(page_count) + RING_ENTRY_COUNT_SLACK
 }
 
-/// Entries that early copies may add to an epoch, so that the pause can copy every page besides.
+/// Entries that early copies may add to an epoch of a domain of `page_count` pages.
 #[must_use]
 pub const fn early_entry_count_max(page_count: u64) -> u64 {
-    epoch_entry_count_max(page_count).saturating_sub(page_count + RING_ENTRY_COUNT_SLACK)
+    if page_count < EARLY_ENTRY_COUNT_MAX { page_count } else { EARLY_ENTRY_COUNT_MAX }
 }
 
 /// What a fault on a page after the log was cleaned costs the guest, in copies of a page: on hardware

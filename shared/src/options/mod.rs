@@ -55,7 +55,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
     --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)
 
 rehearse sends an invented guest to `backup-helper stand-by`, and prints what it measured; no Xen needed:
-    --memory        its memory, 1M to 12G; the backup needs it three times
+    --memory        its memory, 1M to 12G; the backup needs twice as much, and up to 1G more
     --dirty-pages   pages that it writes in an interval (with auto: in 25 ms), evenly spread
     --hot-percent   share of them that is the same in every interval; the others are anywhere
     --change-bytes  bytes that change in each, 1 to 4096

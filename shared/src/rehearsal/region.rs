@@ -80,7 +80,7 @@ impl GuestRegion {
     /// The words of the page at `gfn`, which is below [`GuestRegion::gfn_count`].
     #[must_use]
     pub fn page(&self, gfn: u64) -> &[AtomicU64; PAGE_SIZE / 8] {
-        assert!(gfn < self.gfn_count, "gfn {gfn} is beyond the guest");
+        assert!(gfn < self.gfn_count, "a gfn is below the guest's count");
         let start = self.pages + as_size(gfn) * PAGE_SIZE;
         self.memory.words(start..start + PAGE_SIZE).as_array().expect("a page's words")
     }
