@@ -170,16 +170,7 @@ impl Consumer {
 
     fn slot(&self, index: u64) -> u64 {
         let here = self.tail <= index && index < self.head;
-        if !here {
-            not_here(index, self.tail, self.head);
-        }
+        assert!(here, "only an entry that is here has a slot");
         index % self.capacity
     }
-}
-
-/// Apart, so that the text is not at every place where an entry is reached.
-#[cold]
-#[inline(never)]
-fn not_here(index: u64, tail: u64, head: u64) -> ! {
-    panic!("entry {index} is not in {tail}..{head}")
 }

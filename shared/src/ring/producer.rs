@@ -177,7 +177,7 @@ impl Producer {
 
     fn slot(&self, index: u64) -> u64 {
         let free = self.published <= index && index < self.tail + self.capacity;
-        assert!(free, "entry {index} is not free: {} published", self.published);
+        assert!(free, "only an entry that is free is filled");
         index % self.capacity
     }
 }

@@ -192,7 +192,7 @@ fn the_consumer_may_rewrite_what_it_has_not_released() {
 }
 
 #[test]
-#[should_panic(expected = "is not in")]
+#[should_panic(expected = "only an entry that is here")]
 fn what_was_released_is_not_rewritten() {
     let (mut producer, mut consumer) = both(4, 4);
     producer.free_entries().unwrap();

@@ -195,19 +195,10 @@ impl SharedMemory {
 
     fn at(&self, offset: usize, size: usize) -> *mut u8 {
         let inside = offset.checked_add(size).is_some_and(|end| end <= self.size);
-        if !inside {
-            outside(offset, size, self.size);
-        }
+        assert!(inside, "{size} bytes at {offset} of {} are outside the region", self.size);
         // SAFETY: `offset` was just seen to lie in the mapping.
         unsafe { self.base.as_ptr().add(offset) }
     }
-}
-
-/// Apart, so that the text is not at every place where a byte is reached.
-#[cold]
-#[inline(never)]
-fn outside(offset: usize, size: usize, region_size: usize) -> ! {
-    panic!("{size} bytes at {offset} of {region_size} are outside the region")
 }
 
 impl Drop for SharedMemory {
