@@ -71,10 +71,11 @@ def _add_scenarios(commands: Commands[argparse.ArgumentParser]) -> None:
 
     test = commands.add_parser("test", help="run the lab's tests")
     test.add_argument("--only", metavar="WORDS", help="only tests whose title or module contains this")
+    test.add_argument("--minutes-max", type=float, metavar="N", help="begin no test after so many minutes")
     _add_shape(test, name="test")
     # One core for dom0 and two for the guest that has as many vCPUs.
     test.set_defaults(pcpus=cores_for(2, Shape().dom0_vcpus))
-    test.set_defaults(run=lambda given: testing.run_tests(given.name, _shape(given), given.only))
+    test.set_defaults(run=lambda given: testing.run_tests(given.name, _shape(given), given.only, given.minutes_max))
 
 
 def _add_measurements(commands: Commands[argparse.ArgumentParser]) -> None:

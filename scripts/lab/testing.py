@@ -97,10 +97,15 @@ def collect(chosen: str | None) -> list[LabTest]:
     return [test for test in _registered if not chosen or chosen in test.title or chosen in test.body.__module__]
 
 
-def run_tests(name: str, shape: Shape, chosen: str | None) -> int:
-    """Runs the tests on one pair of hosts; prints a line for each and the count alone on the last."""
+def run_tests(name: str, shape: Shape, chosen: str | None, minutes_max: float | None) -> int:
+    """Runs the tests on one pair of hosts; prints a line for each and the count alone on the last.
+
+    After `minutes_max` no test is begun: what is left is said to be skipped. Emulated hosts can be several
+    times slower on a machine that is busy or throttled.
+    """
     selected = collect(chosen)
-    failed = 0
+    deadline = time.monotonic() + minutes_max * 60 if minutes_max else float("inf")
+    failed = skipped = 0
     if not selected:
         raise LabError(f"no test's title or module contains {chosen!r}")
     build_helpers()
@@ -108,6 +113,10 @@ def run_tests(name: str, shape: Shape, chosen: str | None) -> int:
         lab.boot("".join(sorted({letter for test in selected for letter in test.hosts})))
         for test in selected:
             began = time.monotonic()
+            if began > deadline:
+                skipped += 1
+                print(f"{'skip':6} {test.title} (after {minutes_max:.0f} minutes)", flush=True)
+                continue
             problem = _run(lab, test)
             seconds = time.monotonic() - began
             print(f"{'FAILED' if problem else 'ok':6} {test.title} ({seconds:.0f} s)", flush=True)
@@ -115,7 +124,8 @@ def run_tests(name: str, shape: Shape, chosen: str | None) -> int:
                 failed += 1
                 print(f"       {problem}", flush=True)
                 _show_logs(lab)
-    print(f"{len(selected) - failed} passed, {failed} failed", flush=True)
+    left_out = f", {skipped} skipped" if skipped else ""
+    print(f"{len(selected) - failed - skipped} passed, {failed} failed{left_out}", flush=True)
     return 1 if failed else 0
 
 
