@@ -12,7 +12,7 @@ const RECEIVE_BATCHES_MAX: usize = 8;
 /// Batches that are sent in one turn at most, so that acknowledgements are not forgotten.
 const SEND_BATCHES_MAX: usize = 4;
 /// How often a process looks after the other half and shows its counters.
-const LOOK_INTERVAL_US: u64 = 1_000;
+const LOOK_INTERVAL_US: u64 = 10_000;
 
 /// Why a link process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
