@@ -13,6 +13,8 @@ const RECEIVE_BATCHES_MAX: usize = 8;
 const SEND_BATCHES_MAX: usize = 4;
 /// How often a process looks after the other half and shows its counters.
 const LOOK_INTERVAL_US: u64 = 10_000;
+/// How often it prepares what lies ahead, a little each time.
+const PREPARE_INTERVAL_US: u64 = 1_000;
 
 /// Why a link process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,10 +197,14 @@ impl<L: LinkProcess> Turns<L> {
         host: &mut H,
         dedicated: bool,
     ) -> Result<Ending, P::Error> {
-        let (mut idle, mut looked_us) = (Idle::default(), 0);
+        let (mut idle, mut looked_us, mut prepared_us) = (Idle::default(), 0, 0);
         loop {
             let now_us = host.now_us();
             let activity = self.turn(now_us, port, ring)?;
+            if now_us.saturating_sub(prepared_us) >= PREPARE_INTERVAL_US {
+                prepared_us = now_us;
+                self.link.prepare(ring);
+            }
             if now_us.saturating_sub(looked_us) >= LOOK_INTERVAL_US {
                 looked_us = now_us;
                 self.look_around(now_us, ring, host);
@@ -223,7 +229,6 @@ impl<L: LinkProcess> Turns<L> {
             host.report(event);
         }
         self.link.note_usage(host.usage());
-        self.link.prepare(ring);
         self.link.show_counters(ring);
         if !host.is_other_half_alive() {
             self.link.fail(now_us, Ending::OtherHalfGone, ring);
