@@ -71,6 +71,11 @@ impl Capture<'_> {
         let step = pre_drain.step(&mut log, pacing, output, due, surroundings)?;
         if pre_drain.report().pass_count != passes_before {
             self.log_policy.note_cleaned();
+            // The pass copies what the log names no more, so it must not copy from a frame that the
+            // guest has given back: a balloon shows in the number of its pages.
+            if self.check_domain()?.page_count != self.page_count {
+                self.renew_memory()?;
+            }
         }
         Ok(step)
     }
