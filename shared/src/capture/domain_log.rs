@@ -24,10 +24,6 @@ impl LoggedGuest for DomainLog<'_> {
         self.bitmap.words()
     }
 
-    fn bitmap_mut(&mut self) -> &mut [u64] {
-        self.bitmap.words_mut()
-    }
-
     fn page(&self, gfn: u64) -> Option<GuestPage<'_>> {
         self.memory.page(gfn)
     }

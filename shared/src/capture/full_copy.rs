@@ -8,10 +8,11 @@
 
 use super::error::CaptureError;
 use super::log_policy::LogPolicy;
-use super::logged_guest::{LoggedGuest, Progress, Reading};
+use super::logged_guest::{LoggedGuest, Reading, push_more};
 use super::logging;
 use super::output::EpochOutput;
 use super::predrain::PreDrain;
+use super::scan::Cursor;
 use super::session::Capture;
 use super::surroundings::Surroundings;
 use crate::limits::{FULL_COPY_REST_COUNT_MAX, FULL_COPY_ROUND_COUNT_MAX, early_entry_count_max};
@@ -33,19 +34,19 @@ pub struct FullCopyProgress {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FullCopy {
     round: u32,
-    progress: Progress,
+    cursor: Cursor,
 }
 
 impl FullCopy {
     /// The first round: the caller has set the bit of every page, and the guest's writes are logged.
     #[must_use]
     pub fn first_round() -> Self {
-        Self { round: 1, progress: Progress::default() }
+        Self { round: 1, cursor: Cursor::default() }
     }
 
     /// A further round of every page: the caller has set their bits again.
     fn start_over(&mut self) {
-        *self = Self { round: self.round + 1, progress: Progress::default() };
+        *self = Self { round: self.round + 1, cursor: Cursor::default() };
     }
 
     /// Sends up to `page_count` pages of this round, fewer when the ring is full, and publishes them.
@@ -61,11 +62,11 @@ impl FullCopy {
         surroundings: &mut impl Surroundings,
     ) -> Result<FullCopyProgress, CaptureError> {
         let budget = page_count.min(output.free_entry_count()?);
-        let sent_page_count = self.progress.push(guest, budget, output, surroundings)?;
+        let sent_page_count = push_more(guest, &mut self.cursor, budget, output, surroundings)?;
         output.publish();
         Ok(FullCopyProgress {
             round: self.round,
-            remaining_page_count: self.progress.remaining_page_count(guest.bitmap()),
+            remaining_page_count: self.cursor.remaining_count(guest.bitmap()),
             sent_page_count,
             is_complete: false,
         })
@@ -80,13 +81,10 @@ impl FullCopy {
         let logged_count = guest.logged_page_count()?;
         let is_complete =
             logged_count <= FULL_COPY_REST_COUNT_MAX || self.round >= FULL_COPY_ROUND_COUNT_MAX;
-        self.progress = Progress::default();
-        if is_complete {
-            // The log keeps what it named here, and names it again to the first checkpoint.
-            guest.bitmap_mut().fill(0);
-        } else {
+        // What the log names now, it names again to the first checkpoint.
+        if !is_complete {
             guest.read_log(Reading::Clean)?;
-            self.round += 1;
+            *self = Self { round: self.round + 1, cursor: Cursor::default() };
         }
         Ok(is_complete)
     }

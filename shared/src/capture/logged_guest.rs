@@ -6,7 +6,7 @@
 
 use super::error::CaptureError;
 use super::output::EpochOutput;
-use super::scan;
+use super::scan::Cursor;
 use super::surroundings::Surroundings;
 use crate::xen::GuestPage;
 
@@ -23,9 +23,6 @@ pub enum Reading {
 pub trait LoggedGuest {
     /// One bit a gfn, as the log was read last.
     fn bitmap(&self) -> &[u64];
-
-    /// The same, to be changed.
-    fn bitmap_mut(&mut self) -> &mut [u64];
 
     /// The page at `gfn`, or none where no memory is known.
     fn page(&self, gfn: u64) -> Option<GuestPage<'_>>;
@@ -78,61 +75,30 @@ pub fn push_all(
     output: &mut EpochOutput<'_>,
     surroundings: &mut impl Surroundings,
 ) -> Result<u64, CaptureError> {
-    Progress::default().push(guest, u64::MAX, output, surroundings)
+    push_more(guest, &mut Cursor::default(), u64::MAX, output, surroundings)
 }
 
-/// How far the pages of the bitmap have been pushed, when that is done by and by. The bitmap stays
-/// as it is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
-    word: usize,
-    /// Bits of that word that were passed.
-    passed: u64,
-}
-
-impl Progress {
-    /// Pages of the bitmap that are still to be pushed.
-    #[must_use]
-    pub fn remaining_page_count(&self, bitmap: &[u64]) -> u64 {
-        let rest = bitmap.get(self.word..).unwrap_or_default();
-        let passed_count = rest.first().map_or(0, |word| (word & self.passed).count_ones());
-        scan::count(rest) - u64::from(passed_count)
-    }
-
-    /// Pushes up to `page_count` pages; tells how many there were, fewer only at the end of the
-    /// bitmap.
-    ///
-    /// # Errors
-    /// As for [`push_page`].
-    pub fn push(
-        &mut self,
-        guest: &mut dyn LoggedGuest,
-        page_count: u64,
-        output: &mut EpochOutput<'_>,
-        surroundings: &mut impl Surroundings,
-    ) -> Result<u64, CaptureError> {
-        let mut pushed_count = 0;
-        while pushed_count < page_count {
-            let Some(gfn) = self.next(guest.bitmap()) else { break };
-            // The next page comes to the caches while this one is copied.
-            let ahead = { *self }.next(guest.bitmap()).and_then(|gfn| guest.page(gfn));
-            if let Some(page) = ahead {
-                page.prefetch();
-            }
-            pushed_count += u64::from(push_page(guest, gfn, output, surroundings)?);
+/// Pushes up to `page_count` pages of the bitmap from `cursor` on; tells how many there were, fewer
+/// only at the end of the bitmap.
+///
+/// # Errors
+/// As for [`push_page`].
+pub fn push_more(
+    guest: &mut dyn LoggedGuest,
+    cursor: &mut Cursor,
+    page_count: u64,
+    output: &mut EpochOutput<'_>,
+    surroundings: &mut impl Surroundings,
+) -> Result<u64, CaptureError> {
+    let mut pushed_count = 0;
+    while pushed_count < page_count {
+        let Some(gfn) = cursor.next(guest.bitmap()) else { break };
+        // The next page comes to the caches while this one is copied.
+        let ahead = { *cursor }.next(guest.bitmap()).and_then(|gfn| guest.page(gfn));
+        if let Some(page) = ahead {
+            page.prefetch();
         }
-        Ok(pushed_count)
+        pushed_count += u64::from(push_page(guest, gfn, output, surroundings)?);
     }
-
-    /// The next gfn whose bit is set.
-    fn next(&mut self, bitmap: &[u64]) -> Option<u64> {
-        loop {
-            let bits = bitmap.get(self.word)? & !self.passed;
-            if bits != 0 {
-                self.passed |= bits & bits.wrapping_neg();
-                return Some(self.word as u64 * 64 + u64::from(bits.trailing_zeros()));
-            }
-            (self.word, self.passed) = (self.word + 1, 0);
-        }
-    }
+    Ok(pushed_count)
 }

@@ -8,9 +8,10 @@
 //! pages fit into the pause.
 
 use super::error::CaptureError;
-use super::logged_guest::{LoggedGuest, Progress, Reading};
+use super::logged_guest::{LoggedGuest, Reading, push_more};
 use super::output::EpochOutput;
 use super::pacing::Pacing;
+use super::scan::Cursor;
 use super::surroundings::Surroundings;
 use crate::limits::{PASS_COUNT_MAX, PASS_STEP_PAGE_COUNT, RING_PAUSE_ENTRY_COUNT};
 
@@ -59,7 +60,7 @@ pub struct PreDrainReport {
 #[derive(Debug)]
 pub struct PreDrain {
     report: PreDrainReport,
-    pass: Option<Progress>,
+    pass: Option<Cursor>,
     /// Pages of the pass so far, and the nanoseconds that they took.
     copied: (u64, u64),
     looked_us: u64,
@@ -133,8 +134,9 @@ impl PreDrain {
         output: &mut EpochOutput<'_>,
         surroundings: &mut impl Surroundings,
     ) -> Result<(), CaptureError> {
-        if let Some(mut progress) = self.pass.take() {
-            self.report.page_count += progress.push(guest, u64::MAX, output, surroundings)?;
+        if let Some(mut cursor) = self.pass.take() {
+            self.report.page_count +=
+                push_more(guest, &mut cursor, u64::MAX, output, surroundings)?;
         }
         Ok(())
     }
@@ -154,7 +156,7 @@ impl PreDrain {
     ) -> Result<Step, CaptureError> {
         self.watch_way(pacing, output, due)?;
         let step = match self.pass.take() {
-            Some(progress) => self.go_on(progress, guest, pacing, output, due, surroundings)?,
+            Some(cursor) => self.go_on(cursor, guest, pacing, output, due, surroundings)?,
             None => self.next(guest, pacing, output, due)?,
         };
         surroundings.set_urgent(!matches!(step, Step::Wait { .. }));
@@ -221,7 +223,7 @@ impl PreDrain {
             guest.read_log(Reading::Clean)?;
             self.report.pass_count += 1;
             self.copied = (0, 0);
-            self.pass = Some(Progress::default());
+            self.pass = Some(Cursor::default());
             return Ok(Step::Working);
         }
         Ok(if is_due { Step::Ready } else { Step::Wait { until_us: due.at_us } })
@@ -254,7 +256,7 @@ impl PreDrain {
     /// Copies the next pages of a pass, as far as the ring has room that the pause will not need.
     fn go_on(
         &mut self,
-        mut progress: Progress,
+        mut cursor: Cursor,
         guest: &mut dyn LoggedGuest,
         pacing: &mut Pacing,
         output: &mut EpochOutput<'_>,
@@ -263,17 +265,17 @@ impl PreDrain {
     ) -> Result<Step, CaptureError> {
         let free_count = output.free_entry_count()?.min(PASS_STEP_PAGE_COUNT);
         if free_count == 0 {
-            self.pass = Some(progress);
+            self.pass = Some(cursor);
             return Ok(Step::Wait { until_us: due.now_us });
         }
         let started_ns = surroundings.now_ns();
-        let pushed_count = progress.push(guest, free_count, output, surroundings)?;
+        let pushed_count = push_more(guest, &mut cursor, free_count, output, surroundings)?;
         output.publish();
         self.report.page_count += pushed_count;
         self.copied.0 += pushed_count;
         self.copied.1 += surroundings.now_ns().saturating_sub(started_ns);
         if pushed_count == free_count {
-            self.pass = Some(progress);
+            self.pass = Some(cursor);
         } else {
             pacing.note_copied(self.copied.0, self.copied.1);
         }

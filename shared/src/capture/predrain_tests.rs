@@ -49,10 +49,6 @@ impl LoggedGuest for Guest {
         &self.bitmap
     }
 
-    fn bitmap_mut(&mut self) -> &mut [u64] {
-        &mut self.bitmap
-    }
-
     fn page(&self, gfn: u64) -> Option<GuestPage<'_>> {
         self.pages.get(usize::try_from(gfn).unwrap()).map(GuestPage::from_words)
     }

@@ -13,7 +13,7 @@ pub const fn bitmap_word_count(gfn_count: u64) -> u64 {
 /// The gfns whose bits are set, ascending.
 #[must_use]
 pub fn set_gfns(bitmap: &[u64]) -> SetGfns<'_> {
-    SetGfns { rest: bitmap.iter(), bits: 0, base_gfn: 0, next_base_gfn: 0 }
+    SetGfns { bitmap, cursor: Cursor::default() }
 }
 
 /// Number of set bits.
@@ -51,27 +51,48 @@ fn word_of(bitmap: &mut [u64], gfn: u64) -> Option<&mut u64> {
     bitmap.get_mut(usize::try_from(gfn / 64).ok()?)
 }
 
+/// A place in a bitmap, for a walk that is made by and by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    word: usize,
+    /// Bits of that word that were passed.
+    passed: u64,
+}
+
+impl Cursor {
+    /// The next gfn whose bit is set.
+    pub fn next(&mut self, bitmap: &[u64]) -> Option<u64> {
+        loop {
+            let bits = bitmap.get(self.word)? & !self.passed;
+            if bits != 0 {
+                self.passed |= bits & bits.wrapping_neg();
+                return Some(self.word as u64 * 64 + u64::from(bits.trailing_zeros()));
+            }
+            (self.word, self.passed) = (self.word + 1, 0);
+        }
+    }
+
+    /// Number of set bits that were not passed.
+    #[must_use]
+    pub fn remaining_count(&self, bitmap: &[u64]) -> u64 {
+        let rest = bitmap.get(self.word..).unwrap_or_default();
+        let passed_count = rest.first().map_or(0, |word| (word & self.passed).count_ones());
+        count(rest) - u64::from(passed_count)
+    }
+}
+
 /// Iterator of [`set_gfns`].
 #[derive(Clone, Debug)]
 pub struct SetGfns<'a> {
-    rest: core::slice::Iter<'a, u64>,
-    bits: u64,
-    base_gfn: u64,
-    next_base_gfn: u64,
+    bitmap: &'a [u64],
+    cursor: Cursor,
 }
 
 impl Iterator for SetGfns<'_> {
     type Item = u64;
 
     fn next(&mut self) -> Option<u64> {
-        while self.bits == 0 {
-            self.bits = *self.rest.next()?;
-            self.base_gfn = self.next_base_gfn;
-            self.next_base_gfn += 64;
-        }
-        let gfn = self.base_gfn + u64::from(self.bits.trailing_zeros());
-        self.bits &= self.bits - 1;
-        Some(gfn)
+        self.cursor.next(self.bitmap)
     }
 }
 

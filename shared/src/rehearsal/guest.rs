@@ -39,7 +39,7 @@ impl RehearsedGuest {
     /// Marks every page to be copied.
     pub fn mark_every_page(&mut self) {
         let gfn_count = self.region.gfn_count();
-        for (word, first) in self.bitmap_mut().iter_mut().zip((0..gfn_count).step_by(64)) {
+        for (word, first) in self.bitmap.words_mut().iter_mut().zip((0..gfn_count).step_by(64)) {
             let count = (gfn_count - first).min(64);
             *word = u64::MAX >> (64 - count);
         }
@@ -49,10 +49,6 @@ impl RehearsedGuest {
 impl LoggedGuest for RehearsedGuest {
     fn bitmap(&self) -> &[u64] {
         &self.bitmap.words()[..self.word_count]
-    }
-
-    fn bitmap_mut(&mut self) -> &mut [u64] {
-        &mut self.bitmap.words_mut()[..self.word_count]
     }
 
     fn page(&self, gfn: u64) -> Option<GuestPage<'_>> {
