@@ -8,9 +8,10 @@
 //! differs the pause is repeated within the same epoch; pages sent twice do no harm, the last
 //! one counts.
 
+use super::drain::Copied;
 use super::error::CaptureError;
 use super::inquiry::{ask_grant_frames, ask_ports};
-use super::logged_guest::{LoggedGuest as _, Reading, push_all};
+use super::logged_guest::Reading;
 use super::memory::pages_of;
 use super::output::EpochOutput;
 use super::page::GuestPages as _;
@@ -42,8 +43,6 @@ pub struct CheckpointReport {
     pub dirty_page_count: u64,
     /// Pages sent before the pause, in passes over the log.
     pub early: PreDrainReport,
-    /// Whether the log was cleaned in the pause.
-    pub is_log_cleaned: bool,
     /// Pages sent because log-dirty does not see them.
     pub shared_page_count: u64,
     /// Dirty pages that had to be mapped in the pause: memory that is new to the guest.
@@ -73,8 +72,8 @@ impl Capture<'_> {
         if !ignores_open_requests && self.observe_xenstore() != Some(Traffic::Quiet) {
             return Err(CaptureError::XenstoreBusy);
         }
-        let (mut log, pre_drain, _) = self.log();
-        pre_drain.finish_pass(&mut log, output, surroundings)?;
+        let (mut log, drain, _) = self.log();
+        drain.finish_pass(&mut log, output, surroundings)?;
         let mut report = CheckpointReport { epoch: output.epoch(), ..Default::default() };
         let mut reading = None;
         while report.pause_count < CHECKPOINT_PAUSE_COUNT_MAX {
@@ -91,7 +90,7 @@ impl Capture<'_> {
                 return Err(CaptureError::StructuresMoved);
             }
             if is_still {
-                report.early = self.pre_drain.take_report();
+                report.early = self.drain.take_report();
                 self.push_state(output, tsc, context_size, surroundings)?;
                 report.entry_count = output.entry_count() + 1;
                 output.end_epoch(surroundings)?;
@@ -133,20 +132,15 @@ impl Capture<'_> {
             // back by then; its bitmap is still here.
             self.push_dirty_pages(output, surroundings, report)?;
         }
-        let logged_count = self.pre_drain.found_count();
-        let reading = reading.unwrap_or_else(|| self.log_policy.decide(logged_count));
-        self.log().0.read_log(reading)?;
-        if reading == Reading::Clean {
-            report.is_log_cleaned = true;
-            self.log_policy.note_cleaned();
-        }
-        let copying_ns = self.push_dirty_pages(output, surroundings, report)?;
+        let (mut log, drain, _) = self.log();
+        drain.read_log(&mut log, reading)?;
+        let copied = self.push_dirty_pages(output, surroundings, report)?;
         let context = self.context.ask(self.xen, self.domid)?;
         output.push_parts(EntryKind::HvmContext, context, surroundings)?;
         let context_size = context.len();
         pause.end()?;
         let pause_ns = surroundings.now_ns().saturating_sub(start_ns);
-        self.pacing.note_pause(pause_ns, copying_ns);
+        self.drain.note_pause(pause_ns, copied);
         report.pause_ns = report.pause_ns.max(pause_ns);
         report.pause_count += 1;
         Ok(context_size)
@@ -171,22 +165,18 @@ impl Capture<'_> {
         Ok(gfns.len() as u64)
     }
 
-    /// Tells the nanoseconds that it took.
     fn push_dirty_pages(
         &mut self,
         output: &mut EpochOutput<'_>,
         surroundings: &mut impl Surroundings,
         report: &mut CheckpointReport,
-    ) -> Result<u64, CaptureError> {
+    ) -> Result<Copied, CaptureError> {
         self.shared_pages.correct(self.bitmap.words_mut());
-        let started_ns = surroundings.now_ns();
-        let (mut log, _, pacing) = self.log();
-        let page_count = push_all(&mut log, output, surroundings)?;
-        let elapsed_ns = surroundings.now_ns().saturating_sub(started_ns);
-        pacing.note_copied(page_count, elapsed_ns);
-        report.dirty_page_count += page_count;
+        let (mut log, drain, _) = self.log();
+        let copied = drain.copy(&mut log, output, surroundings)?;
+        report.dirty_page_count += copied.page_count;
         report.remapped_page_count += log.remapped_page_count;
-        Ok(elapsed_ns)
+        Ok(copied)
     }
 
     /// Asks for what changes seldom; true when all is as it was known before the pause.

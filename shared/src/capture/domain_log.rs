@@ -62,16 +62,14 @@ impl Capture<'_> {
         due: Due,
         surroundings: &mut impl Surroundings,
     ) -> Result<Step, CaptureError> {
-        let (mut log, pre_drain, pacing) = self.log();
-        let passes_before = pre_drain.report().pass_count;
-        let step = pre_drain.step(&mut log, pacing, output, due, surroundings)?;
-        if pre_drain.report().pass_count != passes_before {
-            self.log_policy.note_cleaned();
-            // The pass copies what the log names no more, so it must not copy from a frame that the
-            // guest has given back: a balloon shows in the number of its pages.
-            if self.check_domain()?.page_count != self.page_count {
-                self.renew_memory()?;
-            }
+        let (mut log, drain, _) = self.log();
+        let passes_before = drain.pass_count();
+        let step = drain.step(&mut log, output, due, surroundings)?;
+        let is_pass_begun = drain.pass_count() != passes_before;
+        // The pass copies what the log names no more, so it must not copy from a frame that the
+        // guest has given back: a balloon shows in the number of its pages.
+        if is_pass_begun && self.check_domain()?.page_count != self.page_count {
+            self.renew_memory()?;
         }
         Ok(step)
     }

@@ -7,11 +7,9 @@
 //! besides follows it.
 
 use super::error::CaptureError;
-use super::log_policy::LogPolicy;
 use super::logged_guest::{LoggedGuest, Reading, push_more};
 use super::logging;
 use super::output::EpochOutput;
-use super::predrain::PreDrain;
 use super::scan::Cursor;
 use super::session::Capture;
 use super::surroundings::Surroundings;
@@ -105,8 +103,7 @@ impl Capture<'_> {
         self.shared_pages.forget();
         self.gate_epoch = 0;
         self.full_copy = FullCopy::first_round();
-        self.pre_drain = PreDrain::new(early_entry_count_max(self.page_count));
-        self.log_policy = LogPolicy::default();
+        self.drain.start_over(early_entry_count_max(self.page_count));
         self.mark_every_page();
         Ok(())
     }
@@ -130,9 +127,8 @@ impl Capture<'_> {
     ) -> Result<FullCopyProgress, CaptureError> {
         assert!(self.is_logging, "a full copy was started");
         self.check_domain()?;
-        let mut full_copy = self.full_copy;
-        let mut progress = full_copy.copy(&mut self.log().0, output, page_count, surroundings)?;
-        self.full_copy = full_copy;
+        let (mut log, _, full_copy) = self.log();
+        let mut progress = full_copy.copy(&mut log, output, page_count, surroundings)?;
         if progress.remaining_page_count == 0 {
             progress.is_complete = self.next_round()?;
         }
@@ -148,9 +144,7 @@ impl Capture<'_> {
             self.mark_every_page();
             return Ok(false);
         }
-        let mut full_copy = self.full_copy;
-        let is_complete = full_copy.next_round(&mut self.log().0)?;
-        self.full_copy = full_copy;
-        Ok(is_complete)
+        let (mut log, _, full_copy) = self.log();
+        full_copy.next_round(&mut log)
     }
 }

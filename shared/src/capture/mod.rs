@@ -1,7 +1,8 @@
 //! Capture: reads a paused guest that is never asked for anything.
 //!
 //! A [`Capture`] is made of a running domain; per epoch it pauses the guest, copies what changed
-//! straight into the page ring, and lets it run. `predrain` copies pages before, when the pause
+//! straight into the page ring, and lets it run. Of the pages that `drain` brings into an epoch,
+//! `predrain` copies some before, when the pause
 //! would be too long otherwise (`pacing`); `log_policy` weighs what each reading of the dirty log
 //! costs the guest. `logged_guest` is what both need of a guest, be it Xen's or a rehearsed one.
 //! `scan` walks bitmaps; `discovery`
@@ -15,6 +16,8 @@ mod checkpoint;
 pub mod discovery;
 #[cfg(target_os = "linux")]
 mod domain_log;
+#[cfg(target_os = "linux")]
+pub mod drain;
 #[cfg(target_os = "linux")]
 mod error;
 #[cfg(target_os = "linux")]

@@ -11,17 +11,15 @@ use super::Store;
 use super::discovery::Structures;
 use super::discovery::evidence::PortTable;
 use super::domain_log::DomainLog;
+use super::drain::Drain;
 use super::error::{CaptureError, ShutdownReason};
 use super::full_copy::FullCopy;
 use super::inquiry::{ContextBuffer, GrantFrames, HvmParams, ask_grant_frames, ask_hvm_params};
 use super::locate::{Target, UpcallVectors, find_thread, learn_watch_token, locate};
-use super::log_policy::LogPolicy;
 use super::logging;
 use super::memory::pages_of;
-use super::pacing::Pacing;
 use super::page::GuestPages as _;
 use super::preconditions::{self, Refusal};
-use super::predrain::PreDrain;
 use super::scan;
 use super::shared_pages::SharedPages;
 use super::surroundings::Surroundings;
@@ -53,9 +51,7 @@ pub struct Capture<'x> {
     /// The memory was mapped anew after the last pause, which copied what was mapped before.
     pub(super) was_memory_renewed: bool,
     pub(super) full_copy: FullCopy,
-    pub(super) pre_drain: PreDrain,
-    pub(super) pacing: Pacing,
-    pub(super) log_policy: LogPolicy,
+    pub(super) drain: Drain,
     pub(super) ports: PortTable,
     /// Where a new answer about ports goes, to be compared.
     pub(super) ports_now: PortTable,
@@ -118,9 +114,7 @@ impl<'x> Capture<'x> {
             is_logging: false,
             was_memory_renewed: false,
             full_copy: FullCopy::default(),
-            pre_drain: PreDrain::new(0),
-            pacing: Pacing::new(pause_target_us),
-            log_policy: LogPolicy::default(),
+            drain: Drain::new(pause_target_us, 0),
             ports,
             ports_now: PortTable::default(),
             grant_frames: ask_grant_frames(xen, domid)?,
@@ -243,8 +237,8 @@ impl<'x> Capture<'x> {
         Some(self.traffic.observe(pages.page(self.xenstore_ring_gfn)?))
     }
 
-    /// The log, and who decides when it is read.
-    pub(super) fn log(&mut self) -> (DomainLog<'_>, &mut PreDrain, &mut Pacing) {
+    /// The log, and what copies the pages that it names.
+    pub(super) fn log(&mut self) -> (DomainLog<'_>, &mut Drain, &mut FullCopy) {
         let log = DomainLog {
             xen: self.xen,
             domid: self.domid,
@@ -252,7 +246,7 @@ impl<'x> Capture<'x> {
             bitmap: &mut self.bitmap,
             remapped_page_count: 0,
         };
-        (log, &mut self.pre_drain, &mut self.pacing)
+        (log, &mut self.drain, &mut self.full_copy)
     }
 
     /// Maps the guest's memory anew, after it may have changed.

@@ -3,10 +3,9 @@
 use super::digest::Digest;
 use super::guest::RehearsedGuest;
 use super::state::{CONTEXT_SIZE, context, state};
-use crate::capture::log_policy::LogPolicy;
-use crate::capture::logged_guest::{LoggedGuest as _, Reading, push_all};
-use crate::capture::pacing::Pacing;
-use crate::capture::predrain::{Due, PreDrain, Step};
+use crate::capture::drain::{Copied, Drain};
+use crate::capture::logged_guest::{LoggedGuest as _, Reading};
+use crate::capture::predrain::{Due, Step};
 use crate::capture::{
     CaptureError, CheckpointReport, EpochOutput, FullCopy, FullCopyProgress, Surroundings,
 };
@@ -26,9 +25,7 @@ const WRITE_LOOKS_MAX: u32 = 100_000;
 pub struct RehearsedCapture {
     guest: RehearsedGuest,
     full_copy: FullCopy,
-    pre_drain: PreDrain,
-    pacing: Pacing,
-    log_policy: LogPolicy,
+    drain: Drain,
     context: [u8; CONTEXT_SIZE],
 }
 
@@ -43,9 +40,7 @@ impl RehearsedCapture {
         Self {
             guest,
             full_copy: FullCopy::default(),
-            pre_drain: PreDrain::new(entry_count_max),
-            pacing: Pacing::new(pause_target_us),
-            log_policy: LogPolicy::default(),
+            drain: Drain::new(pause_target_us, entry_count_max),
             context: context().expect("the context fits its own size"),
         }
     }
@@ -95,13 +90,7 @@ impl RehearsedCapture {
         due: Due,
         surroundings: &mut impl Surroundings,
     ) -> Result<Step, CaptureError> {
-        let passes_before = self.pre_drain.report().pass_count;
-        let Self { guest, pre_drain, pacing, .. } = self;
-        let step = pre_drain.step(guest, pacing, output, due, surroundings)?;
-        if self.pre_drain.report().pass_count != passes_before {
-            self.log_policy.note_cleaned();
-        }
-        Ok(step)
+        self.drain.step(&mut self.guest, output, due, surroundings)
     }
 
     /// Ends the output's epoch with the guest's memory at one instant, and publishes it. After the
@@ -116,7 +105,7 @@ impl RehearsedCapture {
         surroundings: &mut impl Surroundings,
     ) -> Result<CheckpointReport, CaptureError> {
         let epoch = output.epoch();
-        self.pre_drain.finish_pass(&mut self.guest, output, surroundings)?;
+        self.drain.finish_pass(&mut self.guest, output, surroundings)?;
         let mut report = CheckpointReport { epoch, pause_count: 1, ..Default::default() };
         surroundings.set_urgent(true);
         let paused_part = self.paused_part(output, surroundings, &mut report);
@@ -124,7 +113,7 @@ impl RehearsedCapture {
         let digest = paused_part?;
         output.push_digest(digest.value(), is_last, surroundings)?;
         self.push_state(output, surroundings)?;
-        report.early = self.pre_drain.take_report();
+        report.early = self.drain.take_report();
         report.entry_count = output.entry_count() + 1;
         output.end_epoch(surroundings)?;
         output.publish();
@@ -148,34 +137,27 @@ impl RehearsedCapture {
         if !is_paused {
             return Err(CaptureError::DomainGone);
         }
-        let copying_ns = self.copy_logged(output, surroundings, report);
+        let copied = self.copy_logged(output, surroundings, report);
         let digest = self.guest.region.digest();
         self.guest.region.resume_in(output.epoch() + 1);
-        let copying_ns = copying_ns?;
+        let copied = copied?;
         report.pause_ns = surroundings.now_ns().saturating_sub(report.pause_start_ns);
-        self.pacing.note_pause(report.pause_ns, copying_ns);
+        self.drain.note_pause(report.pause_ns, copied);
         Ok(digest)
     }
 
-    /// Copies what the log names, and the context. Tells the nanoseconds that the pages took.
+    /// Copies what the log names, and the context.
     fn copy_logged(
         &mut self,
         output: &mut EpochOutput<'_>,
         surroundings: &mut impl Surroundings,
         report: &mut CheckpointReport,
-    ) -> Result<u64, CaptureError> {
-        let reading = self.log_policy.decide(self.pre_drain.found_count());
-        self.guest.read_log(reading)?;
-        if reading == Reading::Clean {
-            report.is_log_cleaned = true;
-            self.log_policy.note_cleaned();
-        }
-        let started_ns = surroundings.now_ns();
-        report.dirty_page_count = push_all(&mut self.guest, output, surroundings)?;
-        let copying_ns = surroundings.now_ns().saturating_sub(started_ns);
-        self.pacing.note_copied(report.dirty_page_count, copying_ns);
+    ) -> Result<Copied, CaptureError> {
+        self.drain.read_log(&mut self.guest, None)?;
+        let copied = self.drain.copy(&mut self.guest, output, surroundings)?;
+        report.dirty_page_count = copied.page_count;
         output.push_parts(EntryKind::HvmContext, &self.context, surroundings)?;
-        Ok(copying_ns)
+        Ok(copied)
     }
 
     fn push_state(

@@ -1,0 +1,133 @@
+//! How a guest's pages get from its log into epochs: early copies, the pause, and what each of them
+//! measures for the others.
+//!
+//! The parts know nothing of one another: `predrain` makes passes, `pacing` knows what they cost,
+//! `log_policy` decides whether a pause cleans the log. A [`Drain`] keeps them together for whoever
+//! takes the checkpoints, of a domain or of a rehearsed guest.
+
+use super::error::CaptureError;
+use super::log_policy::LogPolicy;
+use super::logged_guest::{LoggedGuest, Reading, push_all};
+use super::output::EpochOutput;
+use super::pacing::Pacing;
+use super::predrain::{Due, PreDrain, PreDrainReport, Step};
+use super::surroundings::Surroundings;
+
+/// Pages that were copied in a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// How many.
+    pub page_count: u64,
+    /// How long it took, in nanoseconds.
+    pub elapsed_ns: u64,
+}
+
+/// The copying of one guest's pages.
+#[derive(Debug)]
+pub struct Drain {
+    pre_drain: PreDrain,
+    pacing: Pacing,
+    log_policy: LogPolicy,
+}
+
+impl Drain {
+    /// For pauses below `pause_target_us` where that can be done, with at most
+    /// `early_entry_count_max` entries of an epoch copied before its pause.
+    #[must_use]
+    pub fn new(pause_target_us: u32, early_entry_count_max: u64) -> Self {
+        Self {
+            pre_drain: PreDrain::new(early_entry_count_max),
+            pacing: Pacing::new(pause_target_us),
+            log_policy: LogPolicy::default(),
+        }
+    }
+
+    /// The log begins anew, in another session; what pauses cost stays known.
+    pub fn start_over(&mut self, early_entry_count_max: u64) {
+        self.pre_drain = PreDrain::new(early_entry_count_max);
+        self.log_policy = LogPolicy::default();
+    }
+
+    /// Does a bounded amount of what is to be done before the next checkpoint.
+    ///
+    /// # Errors
+    /// Those of pushing pages, and the guest's.
+    pub fn step(
+        &mut self,
+        guest: &mut dyn LoggedGuest,
+        output: &mut EpochOutput<'_>,
+        due: Due,
+        surroundings: &mut impl Surroundings,
+    ) -> Result<Step, CaptureError> {
+        let passes_before = self.pass_count();
+        let step = self.pre_drain.step(guest, &mut self.pacing, output, due, surroundings)?;
+        if self.pass_count() != passes_before {
+            self.log_policy.note_cleaned();
+        }
+        Ok(step)
+    }
+
+    /// Passes that were begun for the next checkpoint.
+    #[must_use]
+    pub const fn pass_count(&self) -> u32 {
+        self.pre_drain.report().pass_count
+    }
+
+    /// Copies what is left of a pass, which a checkpoint must not lose.
+    ///
+    /// # Errors
+    /// Those of pushing pages.
+    pub fn finish_pass(
+        &mut self,
+        guest: &mut dyn LoggedGuest,
+        output: &mut EpochOutput<'_>,
+        surroundings: &mut impl Surroundings,
+    ) -> Result<(), CaptureError> {
+        self.pre_drain.finish_pass(guest, output, surroundings)
+    }
+
+    /// Reads the log of a guest that is paused: as `forced`, or as it pays.
+    ///
+    /// # Errors
+    /// The guest's.
+    pub fn read_log(
+        &mut self,
+        guest: &mut dyn LoggedGuest,
+        forced: Option<Reading>,
+    ) -> Result<(), CaptureError> {
+        let found_count = self.pre_drain.found_count();
+        let reading = forced.unwrap_or_else(|| self.log_policy.decide(found_count));
+        guest.read_log(reading)?;
+        if reading == Reading::Clean {
+            self.log_policy.note_cleaned();
+        }
+        Ok(())
+    }
+
+    /// Copies the pages that the log named, of a guest that is paused.
+    ///
+    /// # Errors
+    /// Those of pushing pages.
+    pub fn copy(
+        &mut self,
+        guest: &mut dyn LoggedGuest,
+        output: &mut EpochOutput<'_>,
+        surroundings: &mut impl Surroundings,
+    ) -> Result<Copied, CaptureError> {
+        let started_ns = surroundings.now_ns();
+        let page_count = push_all(guest, output, surroundings)?;
+        let elapsed_ns = surroundings.now_ns().saturating_sub(started_ns);
+        self.pacing.note_copied(page_count, elapsed_ns);
+        Ok(Copied { page_count, elapsed_ns })
+    }
+
+    /// Notes a pause of `pause_ns`, in which `copied` was copied.
+    pub fn note_pause(&mut self, pause_ns: u64, copied: Copied) {
+        self.pacing.note_pause(pause_ns, copied.elapsed_ns);
+    }
+
+    /// The checkpoint was taken: what was copied early for it.
+    pub fn take_report(&mut self) -> PreDrainReport {
+        self.pre_drain.take_report()
+    }
+}
