@@ -61,11 +61,13 @@ pub struct PreDrainReport {
 pub struct PreDrain {
     report: PreDrainReport,
     pass: Option<Cursor>,
-    /// Pages of the pass so far, and the nanoseconds that they took.
+    /// Pages of the newest pass so far, and the nanoseconds that they took.
     copied: (u64, u64),
     looked_us: u64,
     /// Pages that the log named at the last look.
     found_count: u64,
+    /// The log was not cleaned since: it names at least so many.
+    is_found_still: bool,
     /// Pages that it named at the first look before the last checkpoint.
     expected_count: u64,
     is_first_look: bool,
@@ -95,6 +97,7 @@ impl PreDrain {
             copied: (0, 0),
             looked_us: 0,
             found_count: 0,
+            is_found_still: false,
             expected_count: 0,
             is_first_look: true,
             entry_count_max,
@@ -119,6 +122,7 @@ impl PreDrain {
     /// The checkpoint was taken: what was done for it.
     pub fn take_report(&mut self) -> PreDrainReport {
         self.is_first_look = true;
+        self.is_found_still = false;
         self.way = Way::Begins;
         core::mem::take(&mut self.report)
     }
@@ -210,17 +214,22 @@ impl PreDrain {
         if !is_due && (is_fresh || may_wait) {
             return Ok(Step::Wait { until_us: due.at_us });
         }
-        let is_pass_wanted = self.look(guest, pacing, due.now_us)?;
         // Neither a pass nor the pause may wait for the link: the guest would go on writing, or
         // stand still. So the ring must have room first, for a pass and those that follow it, and
-        // while it has not the epoch gets longer.
+        // while it has not the epoch gets longer. A look costs the guest a short pause: none is
+        // taken while there is no room for what was found already.
+        let no_room = Step::Wait { until_us: due.now_us };
+        if self.is_found_still && !has_room(output, self.found_count)? {
+            return Ok(no_room);
+        }
+        let is_pass_wanted = self.look(guest, pacing, due.now_us)?;
         let page_count = self.found_count * if is_pass_wanted { PASS_ROOM } else { 2 } / 2;
-        let wanted_count = (page_count + RING_PAUSE_ENTRY_COUNT).min(output.capacity());
-        if output.free_entry_count()? < wanted_count {
-            return Ok(Step::Wait { until_us: due.now_us });
+        if !has_room(output, page_count)? {
+            return Ok(no_room);
         }
         if is_pass_wanted {
             guest.read_log(Reading::Clean)?;
+            self.is_found_still = false;
             self.report.pass_count += 1;
             self.copied = (0, 0);
             self.pass = Some(Cursor::default());
@@ -236,13 +245,13 @@ impl PreDrain {
         pacing: &Pacing,
         now_us: u64,
     ) -> Result<bool, CaptureError> {
-        let before_count = self.found_count;
         self.found_count = guest.logged_page_count()?;
+        self.is_found_still = true;
         self.looked_us = now_us;
         if core::mem::take(&mut self.is_first_look) {
             self.expected_count = self.found_count;
         } else if self.report.pass_count > 0
-            && self.found_count * 8 > before_count * SHRINKING_EIGHTHS
+            && self.found_count * 8 > self.copied.0 * SHRINKING_EIGHTHS
         {
             // The guest writes as fast as it is copied.
             return Ok(false);
@@ -281,6 +290,13 @@ impl PreDrain {
         }
         Ok(Step::Working)
     }
+}
+
+/// Whether the ring takes `page_count` pages and what belongs to a checkpoint besides; more than it
+/// ever takes is taken to be room when it is empty.
+fn has_room(output: &mut EpochOutput<'_>, page_count: u64) -> Result<bool, CaptureError> {
+    let wanted_count = (page_count + RING_PAUSE_ENTRY_COUNT).min(output.capacity());
+    Ok(output.free_entry_count()? >= wanted_count)
 }
 
 #[cfg(test)]

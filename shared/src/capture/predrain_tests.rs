@@ -227,6 +227,30 @@ fn a_checkpoint_amid_a_pass_has_every_page() {
 }
 
 #[test]
+fn a_pass_that_waited_for_room_is_made() {
+    let mut bench = Bench::new(1024);
+    let (mut guest, mut drain) = (Guest::new(), PreDrain::new(4096));
+    let mut pacing = Pacing::new(50);
+    let mut program = Ticking(0);
+    let Bench { producer, consumer, session, image } = &mut bench;
+    let mut output = EpochOutput::new(producer, *session, 500);
+    let due = Due { now_us: 10_000, at_us: 2_000, is_acknowledged: true };
+    (0..400).for_each(|gfn| guest.write(gfn, 7));
+    for expected in [Step::Working, Step::Working, Step::Working] {
+        let step = drain.step(&mut guest, &mut pacing, &mut output, due, &mut program);
+        assert_eq!(step, Ok(expected));
+    }
+    (0..200).for_each(|gfn| guest.write(gfn, 8));
+    for _ in 0..3 {
+        let step = drain.step(&mut guest, &mut pacing, &mut output, due, &mut program);
+        assert_eq!(step, Ok(Step::Wait { until_us: 10_000 }), "400 of 1024 entries are taken");
+    }
+    Bench::consume(consumer, image, 400);
+    let step = drain.step(&mut guest, &mut pacing, &mut output, due, &mut program);
+    assert_eq!((step, drain.report().pass_count), (Ok(Step::Working), 2));
+}
+
+#[test]
 fn a_guest_that_outruns_the_copies_is_paused_all_the_same() {
     let mut bench = Bench::new(2048);
     let (mut guest, mut drain) = (Guest::new(), PreDrain::new(1 << 20));
