@@ -69,7 +69,7 @@ fn parse_stand_by<'a>(
     let mut state_directory = Value::new("--state-dir");
     let wants_help = take_options(
         arguments,
-        &mut [
+        &mut [&mut [
             &mut link,
             &mut key_file,
             &mut twin_config,
@@ -78,7 +78,7 @@ fn parse_stand_by<'a>(
             &mut receive_core,
             &mut commit_core,
             &mut state_directory,
-        ],
+        ]],
     )?;
     if wants_help {
         return Ok(BackupRequest::Help);
@@ -99,7 +99,7 @@ fn parse_status<'a>(
     arguments: impl Iterator<Item = &'a str>,
 ) -> Result<BackupRequest<'a>, UsageError> {
     let mut state_directory = Value::new("--state-dir");
-    if take_options(arguments, &mut [&mut state_directory])? {
+    if take_options(arguments, &mut [&mut [&mut state_directory]])? {
         return Ok(BackupRequest::Help);
     }
     let state_directory = state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT);

@@ -7,12 +7,14 @@ mod backup;
 mod error;
 mod primary;
 mod rehearse;
+mod replication;
 mod values;
 
 pub use backup::{BackupRequest, StandByOptions, parse_backup};
 pub use error::UsageError;
 pub use primary::{PrimaryRequest, ProtectOptions, parse_primary};
 pub use rehearse::RehearseOptions;
+pub use replication::ReplicationOptions;
 pub use values::{GateKind, Interval, Link};
 
 /// Where the programs keep their status records when `--state-dir` does not say otherwise.

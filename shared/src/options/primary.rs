@@ -2,7 +2,8 @@
 
 use super::error::UsageError;
 use super::rehearse::{RehearseOptions, parse_rehearse};
-use super::values::{GateKind, Interval, Link, Value, take_options};
+use super::replication::{ReplicationOptions, ReplicationValues};
+use super::values::{GateKind, Value, take_options};
 use super::{STATE_DIRECTORY_DEFAULT, StatusOptions};
 use crate::text::FixedText;
 
@@ -28,26 +29,10 @@ pub struct ProtectOptions<'a> {
     pub domain: &'a str,
     /// Path of its xl configuration.
     pub config: &'a str,
-    /// The replication link.
-    pub link: Link<'a>,
-    /// Path of the key file.
-    pub key_file: &'a str,
-    /// Time between checkpoints.
-    pub interval: Interval,
-    /// Longest pause that is wanted, in microseconds.
-    pub pause_target_us: u32,
-    /// Silence after which the backup counts as lost, in milliseconds.
-    pub timeout_ms: u32,
     /// How output is held back.
     pub gate: GateKind,
-    /// Entries of the page ring, a page each.
-    pub ring_entry_count: u64,
-    /// Bytes of shadow pages for deltas; 0 for none.
-    pub delta_cache_size: u64,
-    /// Core for capture, then polled without pause.
-    pub capture_core: Option<u16>,
-    /// Core for ship, then polled without pause.
-    pub ship_core: Option<u16>,
+    /// How epochs are made and sent.
+    pub replication: ReplicationOptions<'a>,
     /// Folder of the status record.
     pub state_directory: &'a str,
 }
@@ -77,33 +62,14 @@ fn parse_protect<'a>(
 ) -> Result<PrimaryRequest<'a>, UsageError> {
     let mut domain = Value::new("--domain");
     let mut config = Value::new("--config");
-    let mut link = Value::new("--link");
-    let mut key_file = Value::new("--key-file");
-    let mut interval = Value::new("--interval-ms");
-    let mut pause_target = Value::new("--pause-target-us");
-    let mut timeout = Value::new("--timeout-ms");
     let mut gate = Value::new("--gate");
-    let mut ring = Value::new("--ring");
-    let mut delta_cache = Value::new("--delta-cache");
-    let mut capture_core = Value::new("--capture-core");
-    let mut ship_core = Value::new("--ship-core");
     let mut state_directory = Value::new("--state-dir");
+    let mut replication = ReplicationValues::new();
     let wants_help = take_options(
         arguments,
         &mut [
-            &mut domain,
-            &mut config,
-            &mut link,
-            &mut key_file,
-            &mut interval,
-            &mut pause_target,
-            &mut timeout,
-            &mut gate,
-            &mut ring,
-            &mut delta_cache,
-            &mut capture_core,
-            &mut ship_core,
-            &mut state_directory,
+            &mut [&mut domain, &mut config, &mut gate, &mut state_directory],
+            &mut replication.all(),
         ],
     )?;
     if wants_help {
@@ -112,16 +78,8 @@ fn parse_protect<'a>(
     Ok(PrimaryRequest::Protect(ProtectOptions {
         domain: domain.required()?,
         config: config.required()?,
-        link: link.link()?,
-        key_file: key_file.required()?,
-        interval: interval.interval()?,
-        pause_target_us: pause_target.pause_target_us()?,
-        timeout_ms: timeout.timeout_ms()?,
         gate: gate.gate()?,
-        ring_entry_count: ring.ring_entry_count()?,
-        delta_cache_size: delta_cache.delta_cache_size()?,
-        capture_core: capture_core.core()?,
-        ship_core: ship_core.core()?,
+        replication: replication.read()?,
         state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
     }))
 }
@@ -131,7 +89,7 @@ fn parse_status<'a>(
 ) -> Result<PrimaryRequest<'a>, UsageError> {
     let mut domain = Value::new("--domain");
     let mut state_directory = Value::new("--state-dir");
-    if take_options(arguments, &mut [&mut domain, &mut state_directory])? {
+    if take_options(arguments, &mut [&mut [&mut domain, &mut state_directory]])? {
         return Ok(PrimaryRequest::Help);
     }
     Ok(PrimaryRequest::Status(StatusOptions {
@@ -142,6 +100,7 @@ fn parse_status<'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Interval;
     use super::*;
     use proptest::prelude::*;
     use std::string::{String, ToString};
@@ -157,11 +116,17 @@ mod tests {
     #[test]
     fn protect_has_the_documented_defaults() {
         let Ok(PrimaryRequest::Protect(options)) = parse(PROTECT) else { panic!() };
-        assert_eq!((options.interval, options.timeout_ms), (Interval::Fixed(25), 500));
-        assert_eq!(options.pause_target_us, 500);
-        assert_eq!((options.gate, options.capture_core), (GateKind::Plug, None));
-        assert_eq!((options.state_directory, options.delta_cache_size), ("/run/pollux", 64 << 20));
-        assert_eq!(options.link.peer_mac, [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
+        assert_eq!(
+            (options.replication.interval, options.replication.timeout_ms),
+            (Interval::Fixed(25), 500)
+        );
+        assert_eq!(options.replication.pause_target_us, 500);
+        assert_eq!((options.gate, options.replication.capture_core), (GateKind::Plug, None));
+        assert_eq!(
+            (options.state_directory, options.replication.delta_cache_size),
+            ("/run/pollux", 64 << 20)
+        );
+        assert_eq!(options.replication.link.peer_mac, [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
     }
 
     #[test]

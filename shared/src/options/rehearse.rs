@@ -1,7 +1,8 @@
 //! The command line of `primary-helper rehearse`.
 
 use super::error::UsageError;
-use super::values::{Interval, Link, Value, take_options};
+use super::replication::{ReplicationOptions, ReplicationValues};
+use super::values::{Value, take_options};
 use crate::limits::{
     DOMAIN_PAGE_COUNT_MAX, PAGE_SIZE, REHEARSAL_MEMORY_SIZE_MIN, REHEARSAL_SECONDS_MAX,
 };
@@ -14,10 +15,8 @@ const DIRTY_PAGE_COUNT_DEFAULT: u32 = 1000;
 /// Options of `rehearse`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RehearseOptions<'a> {
-    /// The replication link.
-    pub link: Link<'a>,
-    /// Path of the key file.
-    pub key_file: &'a str,
+    /// How epochs are made and sent.
+    pub replication: ReplicationOptions<'a>,
     /// Pages of the guest's memory.
     pub page_count: u64,
     /// Pages that the guest writes in an interval, or in 25 ms with `auto`.
@@ -26,67 +25,39 @@ pub struct RehearseOptions<'a> {
     pub hot_percent: u32,
     /// Bytes that change in each of them.
     pub change_size: u32,
-    /// Time between checkpoints.
-    pub interval: Interval,
     /// How long to measure, in seconds; none: 10, or once through the trace.
     pub seconds: Option<u32>,
     /// End after so many measured epochs, if that comes first.
     pub epoch_count: Option<u32>,
     /// Path of a trace that is replayed, in place of an invented guest.
     pub trace: Option<&'a str>,
-    /// Longest pause that is wanted, in microseconds.
-    pub pause_target_us: u32,
-    /// Entries of the page ring, a page each.
-    pub ring_entry_count: u64,
-    /// Bytes of shadow pages for deltas; 0 for none.
-    pub delta_cache_size: u64,
-    /// Silence after which the backup counts as lost, in milliseconds.
-    pub timeout_ms: u32,
-    /// Core for capture, then polled without pause.
-    pub capture_core: Option<u16>,
-    /// Core for ship, then polled without pause.
-    pub ship_core: Option<u16>,
 }
 
 /// Reads the options; none when the help text is wanted.
 pub(super) fn parse_rehearse<'a>(
     arguments: impl Iterator<Item = &'a str>,
 ) -> Result<Option<RehearseOptions<'a>>, UsageError> {
-    let mut link = Value::new("--link");
-    let mut key_file = Value::new("--key-file");
     let mut memory = Value::new("--memory");
     let mut dirty_pages = Value::new("--dirty-pages");
     let mut hot_percent = Value::new("--hot-percent");
     let mut change_bytes = Value::new("--change-bytes");
-    let mut interval = Value::new("--interval-ms");
     let mut seconds = Value::new("--seconds");
     let mut epochs = Value::new("--epochs");
     let mut trace = Value::new("--trace");
-    let mut pause_target = Value::new("--pause-target-us");
-    let mut ring = Value::new("--ring");
-    let mut delta_cache = Value::new("--delta-cache");
-    let mut timeout = Value::new("--timeout-ms");
-    let mut capture_core = Value::new("--capture-core");
-    let mut ship_core = Value::new("--ship-core");
+    let mut replication = ReplicationValues::new();
     let wants_help = take_options(
         arguments,
         &mut [
-            &mut link,
-            &mut key_file,
-            &mut memory,
-            &mut dirty_pages,
-            &mut hot_percent,
-            &mut change_bytes,
-            &mut interval,
-            &mut seconds,
-            &mut epochs,
-            &mut trace,
-            &mut pause_target,
-            &mut ring,
-            &mut delta_cache,
-            &mut timeout,
-            &mut capture_core,
-            &mut ship_core,
+            &mut [
+                &mut memory,
+                &mut dirty_pages,
+                &mut hot_percent,
+                &mut change_bytes,
+                &mut seconds,
+                &mut epochs,
+                &mut trace,
+            ],
+            &mut replication.all(),
         ],
     )?;
     if wants_help {
@@ -101,27 +72,20 @@ pub(super) fn parse_rehearse<'a>(
     let seconds_wanted = seconds.number(1, REHEARSAL_SECONDS_MAX, 0, "1 to 86400 seconds")?;
     let epochs_wanted = epochs.number(1, u32::MAX, 0, "1 or more")?;
     Ok(Some(RehearseOptions {
-        link: link.link()?,
-        key_file: key_file.required()?,
+        replication: replication.read()?,
         page_count,
         dirty_page_count: dirty_pages.number(1, dirty_max, dirty_default, dirty_expected)?.into(),
         hot_percent: hot_percent.number(0, 100, 90, "0 to 100 percent")?,
         change_size: change_bytes.number(1, 4096, 256, "1 to 4096 bytes")?,
-        interval: interval.interval()?,
         seconds: seconds.is_given().then_some(seconds_wanted),
         epoch_count: epochs.is_given().then_some(epochs_wanted),
         trace: trace.text(),
-        pause_target_us: pause_target.pause_target_us()?,
-        ring_entry_count: ring.ring_entry_count()?,
-        delta_cache_size: delta_cache.delta_cache_size()?,
-        timeout_ms: timeout.timeout_ms()?,
-        capture_core: capture_core.core()?,
-        ship_core: ship_core.core()?,
     }))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Interval;
     use super::*;
     use proptest::prelude::*;
     use std::string::{String, ToString};
@@ -138,11 +102,17 @@ mod tests {
         let options = parse(LINK).unwrap();
         assert_eq!((options.page_count, options.dirty_page_count), (262_144, 1000));
         assert_eq!((options.hot_percent, options.change_size), (90, 256));
-        assert_eq!((options.interval, options.seconds), (Interval::Fixed(25), None));
-        assert_eq!((options.pause_target_us, options.timeout_ms), (500, 500));
-        assert_eq!(options.delta_cache_size, 64 << 20);
+        assert_eq!((options.replication.interval, options.seconds), (Interval::Fixed(25), None));
+        assert_eq!(
+            (options.replication.pause_target_us, options.replication.timeout_ms),
+            (500, 500)
+        );
+        assert_eq!(options.replication.delta_cache_size, 64 << 20);
         assert_eq!(options.epoch_count, None);
-        assert_eq!((options.trace, options.capture_core, options.ship_core), (None, None, None));
+        assert_eq!(
+            (options.trace, options.replication.capture_core, options.replication.ship_core),
+            (None, None, None)
+        );
         assert_eq!(parse_rehearse(["--help"].into_iter()), Ok(None));
     }
 

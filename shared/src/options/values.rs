@@ -210,10 +210,10 @@ fn parse_mac(text: &str) -> Option<[u8; 6]> {
     (parts.next().is_none() && !is_group && mac != [0; 6]).then_some(mac)
 }
 
-/// Fills `values` from a command's arguments. Tells whether `--help` was among them.
+/// Fills the values of all groups from a command's arguments. Tells whether `--help` was among them.
 pub(super) fn take_options<'a>(
     arguments: impl Iterator<Item = &'a str>,
-    values: &mut [&mut Value<'a>],
+    groups: &mut [&mut [&mut Value<'a>]],
 ) -> Result<bool, UsageError> {
     let mut options = Options::new(arguments);
     loop {
@@ -229,7 +229,8 @@ pub(super) fn take_options<'a>(
             return Ok(true);
         }
         let Opt::Long(name) = option else { return Err(unknown(option)) };
-        let slot = values.iter_mut().find(|slot| slot.name.trim_start_matches('-') == name);
+        let mut slots = groups.iter_mut().flat_map(|group| group.iter_mut());
+        let slot = slots.find(|slot| slot.name.trim_start_matches('-') == name);
         let Some(slot) = slot else { return Err(unknown(option)) };
         let value = match slot.is_flag {
             true if options.value_opt().is_some() => {

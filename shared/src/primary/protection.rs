@@ -10,14 +10,12 @@ use super::surroundings::Program;
 use crate::capture::{Capture, CaptureError, EpochOutput, FullCopyProgress, ShutdownReason, Store};
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::options::ProtectOptions;
+use crate::platform::linux::process;
 use crate::platform::linux::status_file::StatusFile;
-use crate::platform::linux::{clock, process};
 use crate::ring::{Control, GoodbyeReason, Producer};
 use crate::status::{Histogram, PauseSummary, Role, State, StatusRecord};
 use crate::text::FixedText;
 
-/// Microseconds between two status records.
-const STATUS_PERIOD_US: u64 = 1_000_000;
 /// How a session ended, when protection may go on with the next one.
 #[derive(Debug)]
 pub(super) enum SessionEnd {
@@ -97,13 +95,14 @@ impl Protection<'_> {
         producer: &mut Producer,
     ) -> Result<(), ProtectError> {
         loop {
-            let interface = self.options.link.interface;
+            let interface = self.options.replication.link.interface;
             let mut check = || Ok(capture.check_domain().map(drop)?);
             let Some(session) = steps::wait_for_backup(self, interface, producer, &mut check)?
             else {
                 return Ok(());
             };
-            let mut output = EpochOutput::new(producer, session, self.options.timeout_ms);
+            let mut output =
+                EpochOutput::new(producer, session, self.options.replication.timeout_ms);
             let end = match self.session(capture, &mut output) {
                 Err(ProtectError::Capture(error)) => self.session_end(error, producer.control())?,
                 other => other?,
@@ -156,7 +155,8 @@ impl Protection<'_> {
         if let Some(end) = steps::full_copy(self, capture, output)? {
             return Ok(end);
         }
-        let (interval, timeout_ms) = (self.options.interval, self.options.timeout_ms);
+        let (interval, timeout_ms) =
+            (self.options.replication.interval, self.options.replication.timeout_ms);
         let mut domain = DomainEpochs { protection: self, capture, is_protected: false };
         Epochs::new(&mut domain, interval, timeout_ms).run(output)
     }
@@ -167,8 +167,11 @@ impl Protection<'_> {
         output: &mut EpochOutput<'_>,
     ) -> Result<(), ProtectError> {
         let config_size = u32::try_from(self.config.len()).expect("bounded by its buffer");
-        let description =
-            capture.describe(&self.name, self.options.interval.shortest_ms(), config_size)?;
+        let description = capture.describe(
+            &self.name,
+            self.options.replication.interval.shortest_ms(),
+            config_size,
+        )?;
         let config = self.config;
         steps::send_description(self, &description, config, output)
     }
@@ -231,13 +234,8 @@ impl Attendant for Protection<'_> {
         &self.name
     }
 
-    fn is_report_due(&mut self) -> bool {
-        let now_us = clock::monotonic_us();
-        let is_due = now_us >= self.status_due_us;
-        if is_due {
-            self.status_due_us = now_us + STATUS_PERIOD_US;
-        }
-        is_due
+    fn report_due_us(&mut self) -> &mut u64 {
+        &mut self.status_due_us
     }
 
     /// Looks whether the gate still holds all of the guest's interfaces, and writes the status

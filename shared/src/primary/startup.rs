@@ -13,7 +13,7 @@ use crate::codec::page::{PageEncoder, ShadowCache};
 use crate::limits::{DOMAIN_NAME_SIZE_MAX, XENSTORE_ANSWER_MS_MAX_PRIMARY, XL_CONFIG_SIZE_MAX};
 use crate::link::ship::Ship;
 use crate::link_half::{LinkHalf, link_options};
-use crate::options::{GateKind, Link, ProtectOptions};
+use crate::options::{GateKind, ProtectOptions, ReplicationOptions};
 use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::file::read_small;
 use crate::platform::linux::key_file::read_key_file;
@@ -44,14 +44,14 @@ use crate::xen::{Domid, Xen};
 pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     check_processor()?;
     vector::choose();
-    let key = read_key_file(options.key_file)?;
+    let key = read_key_file(options.replication.key_file)?;
     let mut config = [0; XL_CONFIG_SIZE_MAX];
     let config = read_small(options.config, &mut config)
         .map_err(|error| StartError::Config { option: "--config", error })?;
     if config.is_empty() {
         return Err(ProtectError::ConfigEmpty);
     }
-    let socket = open_link(&options.link)?;
+    let socket = open_link(&options.replication.link)?;
     let xen = Xen::open()?;
     let mut store = open_xenstore(XENSTORE_ANSWER_MS_MAX_PRIMARY)?;
     let (domid, name) = find_domain(&mut store, options.domain)?;
@@ -59,25 +59,24 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     let status = StatusFile::create(options.state_directory, &name, Role::Primary)?;
     signals::install();
     set_panic_hook(let_guest_run);
-    if let Some(core) = options.capture_core {
+    if let Some(core) = options.replication.capture_core {
         pin_to_core(core)?;
     }
     release_previous(&mut store, &status, domid)?;
     take_precedence();
-    let ship = ShipOptions {
-        link: options.link,
-        timeout_ms: options.timeout_ms,
-        ring_entry_count: options.ring_entry_count,
-        delta_cache_size: options.delta_cache_size,
-        core: options.ship_core,
-    };
-    let (ship, producer, watched) = start_ship(&ship, socket, key)?;
+    let (ship, producer, watched) = start_ship(&options.replication, socket, key)?;
     lock_memory()?;
     let (gate, has_left_gate) = open_gate(options, domid, &name)?;
-    let mut program = Program::new(gate, ship, watched, options.capture_core.is_some());
+    let mut program = Program::new(gate, ship, watched, options.replication.capture_core.is_some());
     GUEST.store(u32::from(domid), Ordering::Release);
     crate::log!("{name}: looking for the guest's structures");
-    let prepared = Capture::prepare(&xen, &mut store, domid, options.pause_target_us, &mut program);
+    let prepared = Capture::prepare(
+        &xen,
+        &mut store,
+        domid,
+        options.replication.pause_target_us,
+        &mut program,
+    );
     let capture = match prepared {
         Ok(capture) => capture,
         Err(error) => {
@@ -116,19 +115,10 @@ fn find_domain(
     Ok((domid, name))
 }
 
-/// What ship is started with.
-pub(super) struct ShipOptions<'a> {
-    pub link: Link<'a>,
-    pub timeout_ms: u32,
-    pub ring_entry_count: u64,
-    pub delta_cache_size: u64,
-    pub core: Option<u16>,
-}
-
 /// Splits the program: ship goes its own way, capture gets the ring's producing end and a second
 /// view of it.
 pub(super) fn start_ship(
-    options: &ShipOptions<'_>,
+    options: &ReplicationOptions<'_>,
     socket: PacketSocket,
     key: SecretKey,
 ) -> Result<(Child, Producer, Consumer), ProtectError> {
@@ -151,7 +141,7 @@ pub(super) fn start_ship(
                 }
             };
             let mut ship = Ship::new(link, PageEncoder::new(shadow), clock::monotonic_us());
-            let half = LinkHalf { link: options.link, socket, core: options.core, parent };
+            let half = LinkHalf { link: options.link, socket, core: options.ship_core, parent };
             exit(half.run(&mut ship, &mut ring))
         }
         Forked::Parent(child) => {
@@ -162,7 +152,7 @@ pub(super) fn start_ship(
     }
 }
 
-fn shadow_cache(options: &ShipOptions<'_>) -> Result<ShadowCache, MemoryError> {
+fn shadow_cache(options: &ReplicationOptions<'_>) -> Result<ShadowCache, MemoryError> {
     ShadowCache::create(usize::try_from(options.delta_cache_size).expect("bounded by the options"))
 }
 

@@ -15,6 +15,8 @@ pub(super) const PATIENT_REST_US: u64 = 1_000;
 /// Milliseconds that ship may take for its goodbye: it gives up by itself after the longer of both
 /// hosts' timeouts.
 pub(super) const GOODBYE_MS_MAX: u64 = TIMEOUT_MS_MAX as u64 + 1000;
+/// Microseconds between two reports: status records, or lines about how a rehearsal goes.
+const REPORT_PERIOD_US: u64 = 1_000_000;
 /// Microseconds without a backup after which the log says that it is missing.
 const WAITING_NOTICE_US: u64 = 3_000_000;
 /// Pages of the full copy between two looks at everything else.
@@ -28,8 +30,19 @@ pub(super) trait Attendant {
     /// What is protected, for the log.
     fn name(&self) -> &str;
 
+    /// When the next report is due, in microseconds.
+    fn report_due_us(&mut self) -> &mut u64;
+
     /// True about once a second.
-    fn is_report_due(&mut self) -> bool;
+    fn is_report_due(&mut self) -> bool {
+        let now_us = clock::monotonic_us();
+        let due_us = self.report_due_us();
+        let is_due = now_us >= *due_us;
+        if is_due {
+            *due_us = now_us + REPORT_PERIOD_US;
+        }
+        is_due
+    }
 
     /// Reports, when `is_report_due`, how it goes.
     fn report(&mut self, control: Control<'_>, figures: &EpochFigures) -> Result<(), ProtectError>;

@@ -16,9 +16,6 @@ use crate::primary::surroundings::Program;
 use crate::rehearsal::RehearsedCapture;
 use crate::ring::{Control, Phase};
 
-/// Microseconds between two lines about how it goes.
-const PROGRESS_PERIOD_US: u64 = 1_000_000;
-
 /// What a rehearsal has beside the guest and its capture.
 #[derive(Debug)]
 pub struct Rehearsal {
@@ -54,13 +51,8 @@ impl Attendant for Rehearsal {
         super::NAME
     }
 
-    fn is_report_due(&mut self) -> bool {
-        let now_us = clock::monotonic_us();
-        let is_due = now_us >= self.progress_due_us;
-        if is_due {
-            self.progress_due_us = now_us + PROGRESS_PERIOD_US;
-        }
-        is_due
+    fn report_due_us(&mut self) -> &mut u64 {
+        &mut self.progress_due_us
     }
 
     fn report(&mut self, _: Control<'_>, figures: &EpochFigures) -> Result<(), ProtectError> {

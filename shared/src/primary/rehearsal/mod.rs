@@ -13,7 +13,7 @@ mod report;
 use super::epochs::Epochs;
 use super::error::ProtectError;
 use super::protection::SessionEnd;
-use super::startup::{ShipOptions, start_ship};
+use super::startup::start_ship;
 use super::steps::{self, GOODBYE_MS_MAX};
 use super::surroundings::Program;
 use crate::capture::{CaptureError, EpochOutput};
@@ -55,21 +55,14 @@ const NAME: &str = "rehearsal";
 pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
     check_processor()?;
     vector::choose();
-    let key = read_key_file(options.key_file)?;
+    let key = read_key_file(options.replication.key_file)?;
     let file = options.trace.map(MappedFile::open).transpose().map_err(ProtectError::TraceFile)?;
     let trace = file.as_ref().map(|file| Trace::parse(file.bytes()));
     let trace = trace.transpose().map_err(ProtectError::Trace)?;
-    let socket = open_link(&options.link)?;
+    let socket = open_link(&options.replication.link)?;
     signals::install();
     take_precedence();
-    let ship = ShipOptions {
-        link: options.link,
-        timeout_ms: options.timeout_ms,
-        ring_entry_count: options.ring_entry_count,
-        delta_cache_size: options.delta_cache_size,
-        core: options.ship_core,
-    };
-    let (ship, producer, watched) = start_ship(&ship, socket, key)?;
+    let (ship, producer, watched) = start_ship(&options.replication, socket, key)?;
     let gfn_count = trace.map_or(options.page_count, |trace| trace.gfn_count);
     check_available(gfn_count * PAGE_SIZE as u64)?;
     let mut region = GuestRegion::create(gfn_count)?;
@@ -80,13 +73,14 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
     let image = trace.iter().flat_map(Trace::image);
     let guest = GuestProcess::start(Player::new(region.again()?, source), image)?;
     // Now that the others are started: capture's core is not theirs.
-    if let Some(core) = options.capture_core {
+    if let Some(core) = options.replication.capture_core {
         pin_to_core(core)?;
     }
     region.populate()?;
     lock_memory()?;
-    let capture = RehearsedCapture::new(RehearsedGuest::new(region)?, options.pause_target_us);
-    let is_dedicated = options.capture_core.is_some();
+    let capture =
+        RehearsedCapture::new(RehearsedGuest::new(region)?, options.replication.pause_target_us);
+    let is_dedicated = options.replication.capture_core.is_some();
     let program = Program::new(OutputGate::none(), ship, watched, is_dedicated);
     let duration_us = match (options.seconds, trace) {
         (Some(seconds), _) => u64::from(seconds) * 1_000_000,
@@ -103,7 +97,7 @@ fn workload(options: &RehearseOptions<'_>, gfn_count: u64) -> WorkloadOptions {
         dirty_page_count: options.dirty_page_count,
         hot_percent: options.hot_percent,
         change_size: usize::try_from(options.change_size).unwrap_or(1),
-        interval_us: match options.interval {
+        interval_us: match options.replication.interval {
             Interval::Fixed(interval_ms) => u64::from(interval_ms) * 1000,
             Interval::Auto => WORKLOAD_INTERVAL_US_AUTO,
         },
@@ -138,7 +132,7 @@ fn session(
     if !rehearsal.wait_for_guest(capture)? {
         return Ok(false);
     }
-    let interface = options.link.interface;
+    let interface = options.replication.link.interface;
     let deadline_us = clock::monotonic_us() + REHEARSAL_ANSWER_MS * 1000;
     let mut check = || match clock::monotonic_us() {
         now_us if now_us < deadline_us => Ok(()),
@@ -147,7 +141,7 @@ fn session(
     let Some(session) = steps::wait_for_backup(rehearsal, interface, producer, &mut check)? else {
         return Ok(false);
     };
-    let mut output = EpochOutput::new(producer, session, options.timeout_ms);
+    let mut output = EpochOutput::new(producer, session, options.replication.timeout_ms);
     epochs(options, rehearsal, capture, &mut output).map_err(|error| match error {
         ProtectError::Capture(CaptureError::LinkLost) => ProtectError::BackupLost,
         ProtectError::Capture(CaptureError::BackupRefused) => {
@@ -170,7 +164,7 @@ fn epochs(
         gfn_count,
         page_count: gfn_count,
         grant_version: 1,
-        interval_ms: options.interval.shortest_ms(),
+        interval_ms: options.replication.interval.shortest_ms(),
         config_size: 0,
         is_rehearsal: true,
     };
@@ -181,7 +175,9 @@ fn epochs(
         return Ok(false);
     }
     let mut rehearsed = RehearsedEpochs { rehearsal, capture };
-    match Epochs::new(&mut rehearsed, options.interval, options.timeout_ms).run(output)? {
+    match Epochs::new(&mut rehearsed, options.replication.interval, options.replication.timeout_ms)
+        .run(output)?
+    {
         SessionEnd::Stop => rehearsed.end(output)?,
         SessionEnd::LinkLost | SessionEnd::GivenUp => return Err(ProtectError::BackupLost),
     }
