@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 
 from bench.compression import compression
 from bench.latency import latency
@@ -16,6 +14,7 @@ from bench.throughput import throughput
 from bench.traces.recording import record_all
 from bench.traces.workloads import WORKLOADS
 from bench.turns import Extent
+from lab.command import run
 from lab.packages import build_programs
 from lab.settings import LabError
 
@@ -30,21 +29,7 @@ BENCHMARKS: dict[str, tuple[Callable[[Extent], int], str]] = {
 
 def main() -> int:
     """Runs one command; its failure is one line and status 1."""
-    arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _leave)
-    try:
-        status: int = arguments.run(arguments)
-        return status
-    except (BenchError, LabError, OSError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-
-
-def _leave(number: int, _frame: FrameType | None) -> None:
-    """Turns a signal into an exception, so that every `with` cleans up behind itself."""
-    raise SystemExit(128 + number)
+    return run(_parser(), "bench", (BenchError, LabError, OSError))
 
 
 def _parser() -> argparse.ArgumentParser:

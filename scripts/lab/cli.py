@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 from pathlib import Path
-from types import FrameType
 
 from lab import shell, standing, testing
+from lab.command import run
 from lab.instance import attach
 from lab.machine import Shape, cores_for
 from lab.pollux import INTERVAL_MS_BY_VCPUS, Protection
@@ -21,22 +19,7 @@ from lab.settings import LabError
 
 def main() -> int:
     """Runs one command; its failure is one line and status 1."""
-    arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGHUP, _leave)
-    try:
-        status: int = arguments.run(arguments)
-        return status
-    except (LabError, OSError) as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-
-
-def _leave(number: int, _frame: FrameType | None) -> None:
-    """Turns a signal into an exception, so that every `with` cleans up behind itself."""
-    raise SystemExit(128 + number)
+    return run(_parser(), "lab", (LabError, OSError))
 
 
 def _parser() -> argparse.ArgumentParser:
