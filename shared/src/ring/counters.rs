@@ -46,10 +46,8 @@ pub struct LinkCounters {
     pub pages_lz4: u64,
     /// Primary: bytes of all these pages after encoding, without the headers around them.
     pub page_bytes_stored: u64,
-    /// Processor time that the link process has used, in microseconds.
-    pub processor_us: u64,
-    /// Page faults that it has met.
-    pub fault_count: u64,
+    /// What the link process has used.
+    pub usage: ProcessFigures,
 }
 
 impl LinkCounters {
@@ -79,8 +77,8 @@ impl LinkCounters {
             self.pages_delta,
             self.pages_lz4,
             self.page_bytes_stored,
-            self.processor_us,
-            self.fault_count,
+            self.usage.processor_us,
+            self.usage.fault_count,
         ]
     }
 
@@ -107,8 +105,7 @@ impl LinkCounters {
             pages_delta: words[18],
             pages_lz4: words[19],
             page_bytes_stored: words[20],
-            processor_us: words[21],
-            fault_count: words[22],
+            usage: ProcessFigures { processor_us: words[21], fault_count: words[22] },
         }
     }
 }

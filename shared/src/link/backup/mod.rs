@@ -147,8 +147,7 @@ impl LinkProcess for BackupLink {
     }
 
     fn note_usage(&mut self, usage: ProcessFigures) {
-        self.counters.processor_us = usage.processor_us;
-        self.counters.fault_count = usage.fault_count;
+        self.counters.usage = usage;
     }
 
     fn prepare(&mut self, ring: &mut Producer) {

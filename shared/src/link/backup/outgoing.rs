@@ -3,7 +3,7 @@
 use super::{BackupLink, State};
 use crate::link::acknowledging::Standing;
 use crate::link::process::{Ending, LinkProcess};
-use crate::ring::{LinkCounters, Phase, ProcessFigures, Producer, RehearsalFigures, RingError};
+use crate::ring::{Phase, Producer, RehearsalFigures, RingError};
 use crate::wire::{Ack, Figures, FrameType, Goodbye, Refuse};
 
 /// Time between two reports of how a rehearsal goes.
@@ -84,8 +84,7 @@ impl BackupLink {
         }
         let figures = control.rehearsal_figures()?;
         self.figures_due_us = now_us + FIGURES_INTERVAL_US;
-        let LinkCounters { processor_us, fault_count, .. } = self.counters;
-        let receive = ProcessFigures { processor_us, fault_count };
+        let receive = self.counters.usage;
         let channel = self.channel.as_mut().expect("a session has a channel");
         let figures = Figures(RehearsalFigures { receive, ..figures });
         figures.emit(self.endpoint.body(channel, out));

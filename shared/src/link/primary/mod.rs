@@ -177,8 +177,7 @@ impl LinkProcess for PrimaryLink {
     }
 
     fn note_usage(&mut self, usage: ProcessFigures) {
-        self.counters.processor_us = usage.processor_us;
-        self.counters.fault_count = usage.fault_count;
+        self.counters.usage = usage;
     }
 
     fn show_counters(&mut self, ring: &Consumer) {

@@ -58,10 +58,6 @@ impl<const DECIMALS: u32> fmt::Display for Part<DECIMALS> {
 impl Report<'_> {
     /// What each of the four processes used.
     fn processes(&self) -> [(&'static str, ProcessFigures); 4] {
-        let link = |reading: &Reading| ProcessFigures {
-            processor_us: reading.link.processor_us,
-            fault_count: reading.link.fault_count,
-        };
         let (first, last) = (&self.first, &self.last);
         let used = |first: ProcessFigures, last: ProcessFigures| ProcessFigures {
             processor_us: last.processor_us.saturating_sub(first.processor_us),
@@ -69,7 +65,7 @@ impl Report<'_> {
         };
         [
             ("capture", used(first.capture, last.capture)),
-            ("ship", used(link(first), link(last))),
+            ("ship", used(first.link.usage, last.link.usage)),
             ("receive", used(first.backup.receive, last.backup.receive)),
             ("commit", used(first.backup.commit, last.backup.commit)),
         ]
