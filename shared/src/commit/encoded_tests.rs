@@ -4,9 +4,9 @@ use super::super::aside::AsidePages;
 use super::super::intake::tests::{push, ring};
 use super::tests::{Memory, full_copy, push_end, push_page, run};
 use super::*;
-use crate::codec::page::{Level, PageEncoder, ShadowCache};
+use crate::codec::page::{Delta, Level, PageEncoder, ShadowCache};
 use crate::revive::check::sample;
-use crate::ring::Producer;
+use crate::ring::{Encoding, Producer};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -29,9 +29,9 @@ fn push_delta(producer: &mut Producer, gfn: u64, word: usize, value: u64) {
     push_encoded(producer, gfn, Encoding::Delta, &delta_of(word, value));
 }
 
-fn block_of(page: &Page) -> Vec<u8> {
-    let mut block = vec![0; lz4_flex::block::get_maximum_output_size(PAGE_SIZE)];
-    let size = lz4_flex::block::compress_into(page, &mut block).unwrap();
+fn block_of(bytes: &[u8]) -> Vec<u8> {
+    let mut block = vec![0; lz4_flex::block::get_maximum_output_size(bytes.len())];
+    let size = lz4_flex::block::compress_into(bytes, &mut block).unwrap();
     block.truncate(size);
     block
 }
@@ -84,11 +84,12 @@ fn versions_of_a_page_within_an_epoch_build_on_one_another() {
     push_delta(&mut twin.producer, 3, 511, 50);
     push_encoded(&mut twin.producer, 4, Encoding::Lz4, &block_of(&whole));
     push_delta(&mut twin.producer, 4, 64, 60);
-    twin.finish(8);
+    push_encoded(&mut twin.producer, 4, Encoding::DeltaLz4, &block_of(&delta_of(65, 61)));
+    twin.finish(9);
     assert!(twin.memory.pages[&1] == page_of(1, &[(3, 30)]));
     assert!(twin.memory.pages[&2] == page_of(2, &[(4, 40)]));
     assert!(twin.memory.pages[&3] == page_of(0, &[(511, 50)]));
-    assert!(twin.memory.pages[&4] == page_of(9, &[(7, 70), (64, 60)]));
+    assert!(twin.memory.pages[&4] == page_of(9, &[(7, 70), (64, 60), (65, 61)]));
 }
 
 #[test]
@@ -101,6 +102,10 @@ fn what_cannot_be_decoded_is_found_before_its_epoch_is_complete() {
     let sound = delta_of(0, 1);
     assert_eq!(broken(Encoding::Delta, &sound), Ok(StagingProgress::Moved));
     assert_eq!(broken(Encoding::Delta, &sound[..9]), Err(StagingFault::Encoding(1)));
+    assert_eq!(broken(Encoding::DeltaLz4, &block_of(&sound)), Ok(StagingProgress::Moved));
+    let cut = block_of(&sound[..9]);
+    assert_eq!(broken(Encoding::DeltaLz4, &cut), Err(StagingFault::Encoding(1)));
+    assert_eq!(broken(Encoding::DeltaLz4, &sound), Err(StagingFault::Encoding(1)));
     let block = block_of(&[5; PAGE_SIZE]);
     assert_eq!(broken(Encoding::Lz4, &block), Ok(StagingProgress::Moved));
     assert_eq!(broken(Encoding::Lz4, &block[..block.len() - 1]), Err(StagingFault::Encoding(1)));
@@ -111,7 +116,10 @@ fn what_cannot_be_decoded_is_found_before_its_epoch_is_complete() {
 
 #[test]
 fn changes_of_a_page_that_never_came_are_refused() {
-    for (encoding, bytes) in [(Encoding::Delta, delta_of(0, 1)), (Encoding::Unchanged, vec![])] {
+    let (delta, block) = (delta_of(0, 1), block_of(&delta_of(0, 1)));
+    for (encoding, bytes) in
+        [(Encoding::Delta, delta), (Encoding::DeltaLz4, block), (Encoding::Unchanged, vec![])]
+    {
         let mut twin = Twin::new();
         push_encoded(&mut twin.producer, 2, encoding, &bytes);
         assert_eq!(twin.turn(), Err(StagingFault::Base(2)));

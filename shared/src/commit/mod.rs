@@ -13,6 +13,7 @@
 //! holds every number of it against the limits.
 
 pub mod aside;
+mod decoding;
 mod intake;
 #[cfg(target_os = "linux")]
 mod mark;

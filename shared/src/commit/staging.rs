@@ -14,13 +14,14 @@
 use core::ops::Range;
 
 use super::aside::AsidePages;
+use super::decoding;
 pub use super::staging_fault::StagingFault;
-use crate::codec::page::{Delta, PageUpdate, decompress};
+use crate::codec::page::PageUpdate;
 use crate::codec::{CheckpointState, decode};
 use crate::limits::{CHECKPOINT_STATE_SIZE_MAX, HVM_CONTEXT_SIZE_MAX, PAGE_SIZE};
 use crate::rehearsal::Digest;
 use crate::revive::check::{TwinPlaces, check_state};
-use crate::ring::{Consumer, Encoding, Entry, EntryKind};
+use crate::ring::{Consumer, Entry, EntryKind};
 use crate::xen::hvm_context::HvmContext;
 
 /// Entries that one turn works off at most, so that the caller stays attentive.
@@ -279,7 +280,9 @@ impl Staging {
                 self.update_page(ring, memory, self.next, entry)?;
             }
             EntryKind::Page => {
-                self.make_applicable(ring, entry)?;
+                if !decoding::make_applicable(ring, self.next, entry) {
+                    return Err(StagingFault::Encoding(entry.address));
+                }
                 self.provide_page(memory, entry)?;
             }
             EntryKind::State => {
@@ -330,30 +333,6 @@ impl Staging {
         (self.state.size, self.context.size) = (0, 0);
     }
 
-    /// Decodes a page's block in its slot, and checks a delta.
-    fn make_applicable(&self, ring: &mut Consumer, entry: &Entry) -> Result<(), StagingFault> {
-        // Decided by bytes that nobody else can change meanwhile.
-        let mut stored = [0; PAGE_SIZE];
-        let stored = &mut stored[..usize::from(entry.stored_size)];
-        let is_sound = match entry.encoding {
-            Encoding::Raw | Encoding::Zero | Encoding::Unchanged => true,
-            Encoding::Delta => {
-                ring.copy_out(self.next, 0, stored);
-                Delta::parse(stored).is_some()
-            }
-            Encoding::Lz4 => {
-                ring.copy_out(self.next, 0, stored);
-                let mut page = [0; PAGE_SIZE];
-                let is_page = decompress(stored, &mut page);
-                *ring.page_mut(self.next) = page;
-                let Entry { kind, epoch, address, length, .. } = *entry;
-                ring.rewrite(self.next, &Entry::raw(kind, epoch, address, length));
-                is_page
-            }
-        };
-        if is_sound { Ok(()) } else { Err(StagingFault::Encoding(entry.address)) }
-    }
-
     /// Makes sure, before its epoch can be acknowledged, that a page will have a place, and a
     /// relative one its last version.
     fn provide_page(
@@ -385,25 +364,9 @@ impl Staging {
         if gfn >= self.gfn_count {
             return Err(StagingFault::Gfn(gfn));
         }
-        let (mut stored, mut page) = ([0; PAGE_SIZE], [0; PAGE_SIZE]);
-        let stored = &mut stored[..usize::from(entry.stored_size)];
-        let update = match entry.encoding {
-            Encoding::Raw => PageUpdate::Whole(ring.page(index)),
-            Encoding::Zero => PageUpdate::Zeros,
-            Encoding::Unchanged => PageUpdate::Nothing,
-            Encoding::Delta => {
-                ring.copy_out(index, 0, stored);
-                let delta = Delta::parse(stored).ok_or(StagingFault::Encoding(gfn))?;
-                PageUpdate::Changes(delta)
-            }
-            Encoding::Lz4 => {
-                ring.copy_out(index, 0, stored);
-                if !decompress(stored, &mut page) {
-                    return Err(StagingFault::Encoding(gfn));
-                }
-                PageUpdate::Whole(&page)
-            }
-        };
+        let mut bytes = [0; PAGE_SIZE];
+        let update =
+            decoding::update(ring, index, entry, &mut bytes).ok_or(StagingFault::Encoding(gfn))?;
         let state = self.complete.as_ref().map(|complete| &complete.state);
         self.aside.bring(state, gfn, &update, memory).map_err(|NoMemoryAt(gfn)| {
             if update.is_relative() { StagingFault::Base(gfn) } else { StagingFault::Gfn(gfn) }

@@ -4,7 +4,7 @@ use super::super::intake::tests::{push, ring};
 use super::*;
 use crate::codec::encode;
 use crate::revive::check::{StateFault, sample};
-use crate::ring::Producer;
+use crate::ring::{Encoding, Producer};
 use crate::xen::hvm_context::{HvmContextWriter, HvmCpuRecord, RecordType};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

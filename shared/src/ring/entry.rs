@@ -64,6 +64,8 @@ pub enum Encoding {
     Delta = 3,
     /// An LZ4 block of the whole page.
     Lz4 = 4,
+    /// An LZ4 block of what [`Self::Delta`] would hold.
+    DeltaLz4 = 5,
 }
 
 impl Encoding {
@@ -76,6 +78,7 @@ impl Encoding {
             2 => Self::Unchanged,
             3 => Self::Delta,
             4 => Self::Lz4,
+            5 => Self::DeltaLz4,
             _ => return None,
         })
     }
@@ -83,7 +86,7 @@ impl Encoding {
     /// Whether it says nothing without the page's last version.
     #[must_use]
     pub const fn is_relative(self) -> bool {
-        matches!(self, Self::Unchanged | Self::Delta)
+        matches!(self, Self::Unchanged | Self::Delta | Self::DeltaLz4)
     }
 }
 
@@ -130,7 +133,7 @@ impl Entry {
             && match self.encoding {
                 Encoding::Raw => self.stored_size == self.length,
                 Encoding::Zero | Encoding::Unchanged => is_page && self.stored_size == 0,
-                Encoding::Delta | Encoding::Lz4 => {
+                Encoding::Delta | Encoding::Lz4 | Encoding::DeltaLz4 => {
                     is_page && self.stored_size > 0 && (self.stored_size as usize) < PAGE_SIZE
                 }
             }
@@ -209,13 +212,15 @@ mod tests {
         }
 
         #[test]
-        fn sizes_must_fit_the_encoding(encoding in 0u8..=4, stored_size in 0u16..=4097) {
+        fn sizes_must_fit_the_encoding(encoding in 0u8..=5, stored_size in 0u16..=4097) {
             let encoding = Encoding::from_number(encoding).unwrap();
             let page = Entry::raw(EntryKind::Page, 1, 2, 4096).encoded(encoding, stored_size);
             let fits = match encoding {
                 Encoding::Raw => stored_size == 4096,
                 Encoding::Zero | Encoding::Unchanged => stored_size == 0,
-                Encoding::Delta | Encoding::Lz4 => (1..4096).contains(&stored_size),
+                Encoding::Delta | Encoding::Lz4 | Encoding::DeltaLz4 => {
+                    (1..4096).contains(&stored_size)
+                }
             };
             prop_assert_eq!(page.is_consistent(), fits);
             prop_assert_eq!(Entry::from_words(page.to_words()), if fits { Ok(page) } else { Err(RingError::Entry) });
@@ -236,7 +241,7 @@ mod tests {
         assert_eq!(EntryKind::Page as u8, 3);
         for number in 0..=u8::MAX {
             let encoding = Encoding::from_number(number).map(|encoding| encoding as u8);
-            assert_eq!(encoding, (number <= 4).then_some(number));
+            assert_eq!(encoding, (number <= 5).then_some(number));
         }
         assert_eq!([Encoding::Zero, Encoding::Delta, Encoding::Lz4].map(|it| it as u8), [1, 3, 4]);
         let page = Entry::raw(EntryKind::Page, 2, 3, 4096).encoded(Encoding::Delta, 0x123);

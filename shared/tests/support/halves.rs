@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use pollux::codec::page::{Delta, PageUpdate, decompress};
+use pollux::codec::page::{Delta, PageUpdate, decompress, decompress_delta};
 use pollux::limits::PAGE_SIZE;
 use pollux::ring::{Consumer, Encoding, Entry, EntryKind, GoodbyeReason, Phase, Producer};
 
@@ -234,6 +234,10 @@ impl Commit {
             Encoding::Zero => PageUpdate::Zeros,
             Encoding::Unchanged => PageUpdate::Nothing,
             Encoding::Delta => PageUpdate::Changes(Delta::parse(&stored).expect("a delta")),
+            Encoding::DeltaLz4 => {
+                let delta = decompress_delta(&stored, &mut whole).expect("a block");
+                PageUpdate::Changes(Delta::parse(delta).expect("a delta"))
+            }
             Encoding::Lz4 => {
                 assert!(decompress(&stored, &mut whole));
                 PageUpdate::Whole(&whole)

@@ -1,4 +1,4 @@
-//! LZ4 blocks of whole pages, and a guess at which pages are worth the time.
+//! LZ4 blocks of whole pages and of deltas, and a guess at which of them are worth the time.
 
 use core::fmt;
 
@@ -6,17 +6,18 @@ use lz4_flex::block::{
     CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size,
 };
 
+use super::delta::DELTA_SIZE_MAX;
 use crate::limits::PAGE_SIZE;
 
 /// Bytes that a block of one page can have, before it is thrown away for being too large.
 const BLOCK_SIZE_MAX: usize = get_maximum_output_size(PAGE_SIZE);
-/// A block must save so many bytes, or the page is sent as it is.
-const SAVING_MIN: usize = PAGE_SIZE / 8;
+/// A block must save this part of the bytes, or they are sent as they are.
+const SAVING_MIN_DIVISOR: usize = 8;
 
 /// Neighbours of a guest's memory that are judged together: 64 KiB, which mostly hold one kind of
 /// data.
 const NEIGHBOUR_PAGE_COUNT: u64 = 16;
-/// Judgements that are kept, by a hash of where the pages lie.
+/// Judgements that are kept, by a hash of where the pages lie and of whether they are whole.
 const JUDGEMENT_COUNT: usize = 1024;
 /// After so many failures in a row the pages skipped become no more: 2 to the power of this.
 const FAILURE_COUNT_MAX: u8 = 6;
@@ -29,7 +30,7 @@ struct Judgement {
     skips: u8,
 }
 
-/// Compresses pages one at a time.
+/// Compresses pages and deltas one at a time.
 pub struct Compressor {
     table: CompressTable,
     block: [u8; BLOCK_SIZE_MAX],
@@ -51,28 +52,29 @@ impl Compressor {
         }
     }
 
-    /// The page's block, when it is shorter than `size_max` and saves something that counts. None
-    /// also when pages near `gfn` did not compress lately: those are tried ever more rarely.
-    pub fn compress(&mut self, gfn: u64, page: &[u8; PAGE_SIZE], size_max: usize) -> Option<&[u8]> {
-        let judgement = &mut self.judgements[place(gfn)];
+    /// The block of a page or of a page's delta, when it saves something that counts. None also
+    /// when those near `gfn` did not compress lately: they are tried ever more rarely.
+    pub fn compress(&mut self, gfn: u64, bytes: &[u8]) -> Option<&[u8]> {
+        let judgement = &mut self.judgements[place(gfn, bytes.len() == PAGE_SIZE)];
         if judgement.skips > 0 {
             judgement.skips -= 1;
             return None;
         }
-        let compressed = compress_into_with_table(page, &mut self.block, &mut self.table);
-        let size = compressed.unwrap_or(PAGE_SIZE);
-        if size > PAGE_SIZE - SAVING_MIN {
+        let compressed = compress_into_with_table(bytes, &mut self.block, &mut self.table);
+        let size = compressed.unwrap_or(bytes.len());
+        if size > bytes.len() - bytes.len() / SAVING_MIN_DIVISOR {
             judgement.failures = (judgement.failures + 1).min(FAILURE_COUNT_MAX);
             judgement.skips = (1 << judgement.failures) - 1;
             return None;
         }
         judgement.failures = 0;
-        (size < size_max).then(|| &self.block[..size])
+        Some(&self.block[..size])
     }
 }
 
-fn place(gfn: u64) -> usize {
-    let hash = (gfn / NEIGHBOUR_PAGE_COUNT).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+fn place(gfn: u64, is_whole: bool) -> usize {
+    let neighbours = gfn / NEIGHBOUR_PAGE_COUNT * 2 + u64::from(is_whole);
+    let hash = neighbours.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     usize::try_from(hash % JUDGEMENT_COUNT as u64).expect("smaller than the table")
 }
 
@@ -81,6 +83,15 @@ fn place(gfn: u64) -> usize {
 #[must_use]
 pub fn decompress(block: &[u8], page: &mut [u8; PAGE_SIZE]) -> bool {
     decompress_into(block, page).is_ok_and(|size| size == PAGE_SIZE)
+}
+
+/// Reads an LZ4 block into `target` and returns its bytes, if they can be a delta by their number.
+/// Any bytes may come; what comes out may still be no delta.
+#[must_use]
+pub fn decompress_delta<'a>(block: &[u8], target: &'a mut [u8; PAGE_SIZE]) -> Option<&'a [u8]> {
+    let target = &mut target[..DELTA_SIZE_MAX];
+    let size = decompress_into(block, target).ok()?;
+    Some(&target[..size])
 }
 
 #[cfg(test)]
@@ -114,7 +125,7 @@ mod tests {
             let mut compressor = Compressor::new();
             // Twice, since the table is used again.
             for _ in 0..2 {
-                if let Some(block) = compressor.compress(1, &page, PAGE_SIZE) {
+                if let Some(block) = compressor.compress(1, &page) {
                     let mut back = [0xee; PAGE_SIZE];
                     prop_assert!(decompress(block, &mut back));
                     prop_assert!(back == page);
@@ -131,7 +142,7 @@ mod tests {
         #[test]
         fn damaged_blocks_never_panic(seed: u8, place: usize, value: u8) {
             let mut compressor = Compressor::new();
-            let mut block = compressor.compress(1, &text(seed), PAGE_SIZE).unwrap().to_vec();
+            let mut block = compressor.compress(1, &text(seed)).unwrap().to_vec();
             let place = place % block.len();
             block[place] = value;
             let _ = decompress(&block, &mut [0; PAGE_SIZE]);
@@ -153,24 +164,33 @@ mod tests {
     fn what_does_not_compress_is_tried_ever_more_rarely() {
         let mut compressor = Compressor::new();
         let trials = (0..1000).filter(|&seed| {
-            let before = compressor.judgements[place(5)].skips;
-            assert!(compressor.compress(5, &noise(seed), PAGE_SIZE).is_none());
+            let before = compressor.judgements[place(5, true)].skips;
+            assert!(compressor.compress(5, &noise(seed)).is_none());
             before == 0
         });
         assert_eq!(trials.count(), 20);
-        while compressor.judgements[place(5)].skips > 0 {
-            assert!(compressor.compress(5, &text(0), PAGE_SIZE).is_none());
+        while compressor.judgements[place(5, true)].skips > 0 {
+            assert!(compressor.compress(5, &text(0)).is_none());
         }
         // Once it compresses again, every page is tried.
-        assert!((0..9).all(|seed| compressor.compress(5, &text(seed), PAGE_SIZE).is_some()));
-        assert!(compressor.compress(5 + 64 * NEIGHBOUR_PAGE_COUNT, &text(1), PAGE_SIZE).is_some());
+        assert!((0..9).all(|seed| compressor.compress(5, &text(seed)).is_some()));
+        assert!(compressor.compress(5 + 64 * NEIGHBOUR_PAGE_COUNT, &text(1)).is_some());
     }
 
     #[test]
-    fn a_block_must_be_shorter_than_what_there_is_already() {
+    fn bytes_that_are_no_whole_page_come_back_too() {
         let mut compressor = Compressor::new();
-        let size = compressor.compress(1, &text(3), PAGE_SIZE).unwrap().len();
-        assert!(compressor.compress(1, &text(3), size).is_none());
-        assert!(compressor.compress(1, &text(3), size + 1).is_some());
+        let (text, mut back) = (text(3), [0; PAGE_SIZE]);
+        for size in [257, 3000, DELTA_SIZE_MAX] {
+            let block = compressor.compress(1, &text[..size]).unwrap();
+            assert_eq!(decompress_delta(block, &mut back), Some(&text[..size]));
+            assert!(!decompress(block, &mut back), "it is no page");
+        }
+        let block = compressor.compress(1, &text[..=DELTA_SIZE_MAX]).unwrap();
+        assert_eq!(decompress_delta(block, &mut back), None, "it is no delta");
+        // What is judged of deltas is not said of pages.
+        assert!(compressor.compress(1, &noise(1)[..3000]).is_none());
+        assert!(compressor.compress(1, &text[..3000]).is_none());
+        assert!(compressor.compress(1, &text).is_some());
     }
 }

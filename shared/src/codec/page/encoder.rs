@@ -10,8 +10,8 @@ use crate::limits::PAGE_SIZE;
 use crate::platform::vector::{differing_words, is_zero};
 use crate::ring::{Encoding, Entry, EntryKind, RingError};
 
-/// A delta of so few bytes is taken without asking whether LZ4 would be shorter.
-const DELTA_SIZE_SMALL: usize = PAGE_SIZE / 4;
+/// A delta of so few bytes is taken without asking whether LZ4 would make it shorter.
+const DELTA_SIZE_SMALL: usize = PAGE_SIZE / 16;
 /// Entries of a trial of one level: long against what is under way, short against a second.
 const TRIAL_ENTRY_COUNT: u64 = 1024;
 /// The epoch of the full copy. Most of its pages are not written again soon, and all of them would
@@ -133,12 +133,16 @@ impl PageEncoder {
             None if is_kept => self.shadow.insert(gfn, slot),
             None => {}
         }
-        if level == Level::Lz4 && delta_size.is_none_or(|size| size > DELTA_SIZE_SMALL) {
-            let size_max = delta_size.unwrap_or(PAGE_SIZE);
-            if let Some(block) = self.compressor.compress(gfn, slot, size_max) {
-                slot[..block.len()].copy_from_slice(block);
-                return (Encoding::Lz4, block.len());
-            }
+        let (plain, encoding): (&[u8], _) = match delta_size {
+            Some(size) => (&self.delta[..size], Encoding::DeltaLz4),
+            None => (&slot[..], Encoding::Lz4),
+        };
+        if level == Level::Lz4
+            && plain.len() > DELTA_SIZE_SMALL
+            && let Some(block) = self.compressor.compress(gfn, plain)
+        {
+            slot[..block.len()].copy_from_slice(block);
+            return (encoding, block.len());
         }
         match delta_size {
             Some(size) => {

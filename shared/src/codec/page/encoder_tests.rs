@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::{Delta, PageUpdate, decompress};
+use super::super::{Delta, PageUpdate, decompress, decompress_delta};
 use super::*;
 
 type Page = [u8; PAGE_SIZE];
@@ -65,6 +65,10 @@ impl Twin {
             Encoding::Zero => PageUpdate::Zeros,
             Encoding::Unchanged => PageUpdate::Nothing,
             Encoding::Delta => PageUpdate::Changes(Delta::parse(stored).unwrap()),
+            Encoding::DeltaLz4 => {
+                let delta = decompress_delta(stored, &mut whole).unwrap();
+                PageUpdate::Changes(Delta::parse(delta).unwrap())
+            }
             Encoding::Lz4 => {
                 assert!(decompress(stored, &mut whole));
                 PageUpdate::Whole(&whole)
@@ -134,17 +138,18 @@ fn each_encoding_has_its_page() {
         (40, words(1)),
         (1, Write::Zeros),
         (1, words(1)),
+        (40, words(300)),
     ];
-    let [raw, zero, unchanged, delta, lz4] =
-        [0, 1, 2, 3, 4].map(|number| Encoding::from_number(number).unwrap());
+    let [raw, zero, unchanged, delta, lz4, delta_lz4] =
+        [0, 1, 2, 3, 4, 5].map(|number| Encoding::from_number(number).unwrap());
     let encodings = run(&mut encoder, 2, &writes, &[Level::Lz4]);
-    assert_eq!(encodings, [raw, unchanged, delta, raw, delta, lz4, delta, zero, delta]);
+    assert_eq!(encodings, [raw, unchanged, delta, raw, delta, lz4, delta, zero, delta, delta_lz4]);
     encoder.start_session();
     let encodings = run(&mut encoder, 2, &writes, &[Level::Delta]);
-    assert_eq!(encodings, [raw, unchanged, delta, raw, delta, raw, delta, zero, delta]);
+    assert_eq!(encodings, [raw, unchanged, delta, raw, delta, raw, delta, zero, delta, delta]);
     encoder.start_session();
     let encodings = run(&mut encoder, 2, &writes, &[Level::Raw]);
-    assert_eq!(encodings, [raw, raw, raw, raw, raw, raw, raw, zero, raw]);
+    assert_eq!(encodings, [raw, raw, raw, raw, raw, raw, raw, zero, raw, raw]);
 }
 
 #[test]

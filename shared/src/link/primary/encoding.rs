@@ -49,7 +49,7 @@ fn count(entry: &Entry, counters: &mut LinkCounters) {
         Encoding::Raw => &mut counters.pages_raw,
         Encoding::Zero => &mut counters.pages_zero,
         Encoding::Unchanged => &mut counters.pages_unchanged,
-        Encoding::Delta => &mut counters.pages_delta,
+        Encoding::Delta | Encoding::DeltaLz4 => &mut counters.pages_delta,
         Encoding::Lz4 => &mut counters.pages_lz4,
     };
     *pages += 1;
