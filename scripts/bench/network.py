@@ -15,6 +15,8 @@ MTU = 9000
 INTERFACE = "link0"
 BACKUP_ADDRESS = "10.79.0.3"
 _PRIMARY_ADDRESS = "10.79.0.2"
+# Bytes that a port keeps for a link that is slower than what comes; larger switches have as much.
+_SWITCH_QUEUE_SIZE = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -28,31 +30,57 @@ class Link:
 
 
 @contextmanager
-def link() -> Iterator[Link]:
-    """Makes the namespaces and removes them, whatever happens in between."""
+def link(rate_mbit: int | None = None) -> Iterator[Link]:
+    """Makes the namespaces and removes them, whatever happens in between.
+
+    With a rate, a switch in a third namespace lets no more than that through, in each direction.
+    """
     if os.geteuid() != 0:
         raise BenchError("the benchmarks make network namespaces: start them as root (try sudo)")
     prefix = f"bench{os.getpid()}"
-    names = [f"{prefix}{role}" for role in ("p", "b")]
+    primary, backup, switch = (f"{prefix}{role}" for role in ("p", "b", "s"))
+    names = [primary, backup] if rate_mbit is None else [primary, backup, switch]
     try:
         for name in names:
             run(["ip", "netns", "add", name])
-        run([
-            "ip", "-n", names[0], "link", "add", INTERFACE, "mtu", str(MTU), "type", "veth",
-            "peer", "name", INTERFACE, "mtu", str(MTU), "netns", names[1],
-        ])
-        for name, address in zip(names, (_PRIMARY_ADDRESS, BACKUP_ADDRESS), strict=True):
+        if rate_mbit is None:
+            _join(primary, INTERFACE, backup, INTERFACE)
+        else:
+            _add_switch(switch, (primary, backup), rate_mbit)
+        for name, address in ((primary, _PRIMARY_ADDRESS), (backup, BACKUP_ADDRESS)):
             # Nothing but the measured traffic: no router solicitations, no neighbour discovery.
             run(within(name, ["sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{INTERFACE}/disable_ipv6"]))
             run(["ip", "-n", name, "address", "add", f"{address}/24", "dev", INTERFACE])
             run(["ip", "-n", name, "link", "set", INTERFACE, "up"])
             run(["ip", "-n", name, "link", "set", "lo", "up"])
-        yield Link(names[0], names[1], _mac(names[0]), _mac(names[1]))
+        yield Link(primary, backup, _mac(primary), _mac(backup))
     finally:
         standing = run(["ip", "netns", "list"]).split()
         for name in names:
             if name in standing:
                 run(["ip", "netns", "delete", name])
+
+
+def _join(one: str, one_interface: str, other: str, other_interface: str) -> None:
+    """A veth pair between two namespaces."""
+    run([
+        "ip", "-n", one, "link", "add", one_interface, "mtu", str(MTU), "type", "veth",
+        "peer", "name", other_interface, "mtu", str(MTU), "netns", other,
+    ])
+
+
+def _add_switch(switch: str, hosts: Sequence[str], rate_mbit: int) -> None:
+    """Joins both hosts by a bridge whose ports send at a rate; packet sockets pass by their own queues."""
+    run(["ip", "-n", switch, "link", "add", "switch", "mtu", str(MTU), "type", "bridge"])
+    run(["ip", "-n", switch, "link", "set", "switch", "up"])
+    for number, host in enumerate(hosts):
+        port = f"port{number}"
+        _join(host, INTERFACE, switch, port)
+        run(["ip", "-n", switch, "link", "set", port, "master", "switch", "up"])
+        run(within(switch, [
+            "tc", "qdisc", "add", "dev", port, "root", "tbf",
+            "rate", f"{rate_mbit}mbit", "burst", "64kb", "limit", str(_SWITCH_QUEUE_SIZE),
+        ]))
 
 
 def within(namespace: str, command: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,10 @@ from bench.turns import Extent, Rounds, take_turns
 PAUSE_TARGET_US = 1000
 # Long enough for the most dirty pages of an epoch to go over the link: what lasts cannot be dirtied faster.
 SWEEP_INTERVAL_MS = 100
-# A rehearsal needs four times as much on the backup, which here is this machine too.
-GUEST_MIB_MAX = 4096
+GUEST_SIZES_MIB = (128, 512, 2048, 4096, 6144, 8192)
+# Both hosts are this machine: the guest, its replica, and a ring for all of it and some early copies.
+GUEST_COPIES = 3
+RESERVE_MIB = 2048
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def dirty_pages(extent: Extent) -> int:
 
 def guest_size(extent: Extent) -> int:
     """Pause against the guest's size."""
-    sizes = (128, 1024) if extent.is_quick else (128, 512, 2048, GUEST_MIB_MAX)
+    sizes = (128, 1024) if extent.is_quick else tuple(filter(_fits, GUEST_SIZES_MIB))
     loads = {float(size): Load(memory_mb=size, seconds=extent.seconds) for size in sizes}
     return _compare(
         Sweep(
@@ -58,6 +61,12 @@ def guest_size(extent: Extent) -> int:
         ),
         extent,
     )
+
+
+def _fits(size_mib: int) -> bool:
+    """Whether this machine has the memory for a guest of this size, thrice."""
+    available_mib = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    return GUEST_COPIES * size_mib + RESERVE_MIB <= available_mib
 
 
 METHODS: Sequence[Method] = (POLLUX, REMUS, COPY)

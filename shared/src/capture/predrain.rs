@@ -19,7 +19,8 @@ use crate::limits::{PASS_COUNT_MAX, PASS_STEP_PAGE_COUNT, RING_PAUSE_ENTRY_COUNT
 const LOOK_US_MAX: u64 = 200;
 /// Halves of the pages found that a pass wants room for: what is written meanwhile comes after it.
 const PASS_ROOM: u64 = 3;
-/// A further pass must find at most so many eighths of the pages of the one before.
+/// A further pass must find at most so many eighths of the pages of the one before, or copy in so much
+/// of the time in which they were written.
 const SHRINKING_EIGHTHS: u64 = 6;
 
 /// What is to be done before the next checkpoint.
@@ -63,6 +64,8 @@ pub struct PreDrain {
     pass: Option<Cursor>,
     /// Pages of the newest pass so far, and the nanoseconds that they took.
     copied: (u64, u64),
+    /// When it began.
+    cleaned_us: u64,
     looked_us: u64,
     /// Pages that the log named at the last look.
     found_count: u64,
@@ -95,6 +98,7 @@ impl PreDrain {
             report: PreDrainReport::default(),
             pass: None,
             copied: (0, 0),
+            cleaned_us: 0,
             looked_us: 0,
             found_count: 0,
             is_found_still: false,
@@ -145,8 +149,8 @@ impl PreDrain {
         Ok(())
     }
 
-    /// Does a bounded amount of what is due. The program is urgent from a pass's begin until there is
-    /// something to wait for: what delays a pass is written meanwhile.
+    /// Does a bounded amount of what is due. The program is urgent from a pass's begin to the pause, unless it
+    /// waits for the link: what delays it is written meanwhile.
     ///
     /// # Errors
     /// Those of pushing pages, and the guest's.
@@ -163,7 +167,12 @@ impl PreDrain {
             Some(cursor) => self.go_on(cursor, guest, pacing, output, due, surroundings)?,
             None => self.next(guest, pacing, output, due)?,
         };
-        surroundings.set_urgent(!matches!(step, Step::Wait { .. }));
+        let is_urgent = match step {
+            // Pages were copied early so that the pause is short: now it must not come late.
+            Step::Wait { until_us } => self.report.pass_count > 0 && until_us > due.now_us,
+            _ => true,
+        };
+        surroundings.set_urgent(is_urgent);
         Ok(step)
     }
 
@@ -231,7 +240,7 @@ impl PreDrain {
             guest.read_log(Reading::Clean)?;
             self.is_found_still = false;
             self.report.pass_count += 1;
-            self.copied = (0, 0);
+            (self.copied, self.cleaned_us) = ((0, 0), due.now_us);
             self.pass = Some(Cursor::default());
             return Ok(Step::Working);
         }
@@ -250,11 +259,15 @@ impl PreDrain {
         self.looked_us = now_us;
         if core::mem::take(&mut self.is_first_look) {
             self.expected_count = self.found_count;
-        } else if self.report.pass_count > 0
-            && self.found_count * 8 > self.copied.0 * SHRINKING_EIGHTHS
-        {
-            // The guest writes as fast as it is copied.
-            return Ok(false);
+        } else if self.report.pass_count > 0 {
+            let copy_us = pacing.copy_us(self.found_count);
+            let written_us = now_us.saturating_sub(self.cleaned_us);
+            let is_shrinking = self.found_count * 8 <= self.copied.0 * SHRINKING_EIGHTHS
+                || copy_us * 8 <= written_us * SHRINKING_EIGHTHS;
+            if !is_shrinking {
+                // The guest writes as fast as it is copied.
+                return Ok(false);
+            }
         }
         let entry_count = self.report.page_count + self.found_count;
         Ok(self.found_count > pacing.tail_page_count_max()

@@ -251,6 +251,26 @@ fn a_pass_that_waited_for_room_is_made() {
 }
 
 #[test]
+fn pages_that_were_written_more_slowly_than_copied_are_not_left_to_the_pause() {
+    let mut bench = Bench::new(2048);
+    let (mut guest, mut drain) = (Guest::new(), PreDrain::new(4096));
+    let mut pacing = Pacing::new(50);
+    let mut program = Ticking(0);
+    let Bench { producer, session, .. } = &mut bench;
+    let mut output = EpochOutput::new(producer, *session, 500);
+    let mut step = |now_us, guest: &mut Guest| {
+        let due = Due { now_us, at_us: 20_000, is_acknowledged: true };
+        drain.step(guest, &mut pacing, &mut output, due, &mut program).unwrap()
+    };
+    (0..400).for_each(|gfn| guest.write(gfn, 7));
+    assert_eq!([20_000; 3].map(|now_us| step(now_us, &mut guest)), [Step::Working; 3]);
+    // As many as before, but over a longer time than their copies take.
+    (0..400).for_each(|gfn| guest.write(gfn, 8));
+    assert_eq!(step(21_000, &mut guest), Step::Working);
+    assert_eq!(drain.report().pass_count, 2);
+}
+
+#[test]
 fn a_guest_that_outruns_the_copies_is_paused_all_the_same() {
     let mut bench = Bench::new(2048);
     let (mut guest, mut drain) = (Guest::new(), PreDrain::new(1 << 20));
