@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.load import Load
 from bench.methods import COPY, POLLUX, REMUS, Method
@@ -65,8 +65,9 @@ def guest_size(extent: Extent) -> int:
 
 def _fits(size_mib: int) -> bool:
     """Whether this machine has the memory for a guest of this size, thrice."""
-    available_mib = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-    return GUEST_COPIES * size_mib + RESERVE_MIB <= available_mib
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    available_kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return GUEST_COPIES * size_mib + RESERVE_MIB <= available_kib // 1024
 
 
 METHODS: Sequence[Method] = (POLLUX, REMUS, COPY)

@@ -32,7 +32,6 @@ fn main() {
     copies(&harness, "");
     comparisons(&harness);
     bitmaps(&harness);
-    // A place for the codecs' benchmarks.
 }
 
 fn copies(harness: &Harness, when: &str) {

@@ -52,7 +52,9 @@ pub struct Choices {
     comparison: CompareMethod,
 }
 
-#[repr(align(4096))]
+/// Aligned to lines only: with the alignment of a page, rustc 1.95 lost the prologue of a function that had
+/// these on its stack and looked at the processor first.
+#[repr(align(64))]
 struct Pages([[u8; PAGE_SIZE]; PAGE_COUNT]);
 
 /// Measures the ways that this processor has, some tens of microseconds each, and uses the fastest

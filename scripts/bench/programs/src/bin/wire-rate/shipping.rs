@@ -66,8 +66,11 @@ impl Shipping {
         ring.populate(RING_ENTRY_COUNT_PRIMARY).expect("64 MiB");
         let options = link_options(EthernetAddress(SENDER_MAC), EthernetAddress(receiver_mac));
         // Every page as it is: the same bytes as in the frames of the other methods.
-        let encoder =
-            PageEncoder::with_levels(ShadowCache::off(), Level::Raw..=Level::Raw, u64::MAX);
+        let encoder = PageEncoder::with_levels(
+            ShadowCache::off(),
+            Level::Raw..=Level::Raw,
+            RING_ENTRY_COUNT_PRIMARY,
+        );
         let ship = Box::new(Ship::new(options, encoder, clock::monotonic_us()));
         Self { socket, ship, ring, capture, is_joined: false, pushed: 0 }
     }
