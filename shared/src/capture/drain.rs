@@ -22,22 +22,33 @@ pub struct Copied {
     pub elapsed_ns: u64,
 }
 
+/// How a guest's pages are to be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainOptions {
+    /// Pauses are kept below this where that can be done.
+    pub pause_target_us: u32,
+    /// A page that is copied for nothing costs the link next to nothing, since ship has its last
+    /// version: so the log may be kept where that spares the guest its faults.
+    pub may_keep_log: bool,
+}
+
 /// The copying of one guest's pages.
 #[derive(Debug)]
 pub struct Drain {
+    options: DrainOptions,
     pre_drain: PreDrain,
     pacing: Pacing,
     log_policy: LogPolicy,
 }
 
 impl Drain {
-    /// For pauses below `pause_target_us` where that can be done, with at most
-    /// `early_entry_count_max` entries of an epoch copied before its pause.
+    /// With at most `early_entry_count_max` entries of an epoch copied before its pause.
     #[must_use]
-    pub fn new(pause_target_us: u32, early_entry_count_max: u64) -> Self {
+    pub fn new(options: DrainOptions, early_entry_count_max: u64) -> Self {
         Self {
+            options,
             pre_drain: PreDrain::new(early_entry_count_max),
-            pacing: Pacing::new(pause_target_us),
+            pacing: Pacing::new(options.pause_target_us),
             log_policy: LogPolicy::default(),
         }
     }
@@ -96,7 +107,11 @@ impl Drain {
         forced: Option<Reading>,
     ) -> Result<(), CaptureError> {
         let found_count = self.pre_drain.found_count();
-        let reading = forced.unwrap_or_else(|| self.log_policy.decide(found_count));
+        let reading = match forced {
+            Some(reading) => reading,
+            None if self.options.may_keep_log => self.log_policy.decide(found_count),
+            None => Reading::Clean,
+        };
         guest.read_log(reading)?;
         if reading == Reading::Clean {
             self.log_policy.note_cleaned();

@@ -11,7 +11,7 @@ use super::Store;
 use super::discovery::Structures;
 use super::discovery::evidence::PortTable;
 use super::domain_log::DomainLog;
-use super::drain::Drain;
+use super::drain::{Drain, DrainOptions};
 use super::error::{CaptureError, ShutdownReason};
 use super::full_copy::FullCopy;
 use super::inquiry::{ContextBuffer, GrantFrames, HvmParams, ask_grant_frames, ask_hvm_params};
@@ -70,7 +70,7 @@ pub struct Capture<'x> {
 
 impl<'x> Capture<'x> {
     /// Checks, maps and explores the domain. It runs throughout, but for a few looks of
-    /// milliseconds. Later pauses are kept below `pause_target_us` where that can be done.
+    /// milliseconds.
     ///
     /// # Errors
     /// [`CaptureError::Refused`] and [`CaptureError::Discovery`] when it cannot be protected;
@@ -79,7 +79,7 @@ impl<'x> Capture<'x> {
         xen: &'x Xen,
         store: &mut Store,
         domid: Domid,
-        pause_target_us: u32,
+        drain_options: DrainOptions,
         surroundings: &mut impl Surroundings,
     ) -> Result<Self, CaptureError> {
         let info = preconditions::check(xen, store, domid)?;
@@ -114,7 +114,7 @@ impl<'x> Capture<'x> {
             is_logging: false,
             was_memory_renewed: false,
             full_copy: FullCopy::default(),
-            drain: Drain::new(pause_target_us, 0),
+            drain: Drain::new(drain_options, 0),
             ports,
             ports_now: PortTable::default(),
             grant_frames: ask_grant_frames(xen, domid)?,

@@ -2,6 +2,7 @@
 
 use super::error::UsageError;
 use super::values::{Interval, Link, Value};
+use crate::capture::drain::DrainOptions;
 
 /// How epochs are made and sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,17 @@ pub struct ReplicationOptions<'a> {
     pub capture_core: Option<u16>,
     /// Core for ship, then polled without pause.
     pub ship_core: Option<u16>,
+}
+
+impl ReplicationOptions<'_> {
+    /// What they say to capture.
+    #[must_use]
+    pub const fn drain_options(&self) -> DrainOptions {
+        DrainOptions {
+            pause_target_us: self.pause_target_us,
+            may_keep_log: self.delta_cache_size > 0,
+        }
+    }
 }
 
 /// The same, before they are read.

@@ -74,7 +74,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         &xen,
         &mut store,
         domid,
-        options.replication.pause_target_us,
+        options.replication.drain_options(),
         &mut program,
     );
     let capture = match prepared {

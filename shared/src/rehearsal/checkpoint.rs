@@ -3,7 +3,7 @@
 use super::digest::Digest;
 use super::guest::RehearsedGuest;
 use super::state::{CONTEXT_SIZE, context, state};
-use crate::capture::drain::{Copied, Drain};
+use crate::capture::drain::{Copied, Drain, DrainOptions};
 use crate::capture::logged_guest::{LoggedGuest as _, Reading};
 use crate::capture::predrain::{Due, Step};
 use crate::capture::{
@@ -30,17 +30,17 @@ pub struct RehearsedCapture {
 }
 
 impl RehearsedCapture {
-    /// Captures this guest, with pauses below `pause_target_us` where that can be done.
+    /// Captures this guest.
     ///
     /// # Panics
     /// Never: the context fits its own size.
     #[must_use]
-    pub fn new(guest: RehearsedGuest, pause_target_us: u32) -> Self {
+    pub fn new(guest: RehearsedGuest, drain_options: DrainOptions) -> Self {
         let entry_count_max = early_entry_count_max(guest.region.gfn_count());
         Self {
             guest,
             full_copy: FullCopy::default(),
-            drain: Drain::new(pause_target_us, entry_count_max),
+            drain: Drain::new(drain_options, entry_count_max),
             context: context().expect("the context fits its own size"),
         }
     }

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::capture::drain::DrainOptions;
 use crate::capture::predrain::{Due, Step};
 use crate::capture::{EpochOutput, Surroundings};
 use crate::commit::staging::{Staging, StagingFault, StagingProgress};
@@ -97,7 +98,8 @@ fn beside_a_guest(test: impl FnOnce(RehearsedCapture)) {
             }
         }
         let _ends = Ends(&is_over);
-        test(RehearsedCapture::new(guest, 50));
+        let options = DrainOptions { pause_target_us: 50, may_keep_log: true };
+        test(RehearsedCapture::new(guest, options));
     });
 }
 

@@ -79,7 +79,7 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
     region.populate()?;
     lock_memory()?;
     let capture =
-        RehearsedCapture::new(RehearsedGuest::new(region)?, options.replication.pause_target_us);
+        RehearsedCapture::new(RehearsedGuest::new(region)?, options.replication.drain_options());
     let is_dedicated = options.replication.capture_core.is_some();
     let program = Program::new(OutputGate::none(), ship, watched, is_dedicated);
     let duration_us = match (options.seconds, trace) {

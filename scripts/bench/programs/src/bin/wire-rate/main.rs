@@ -3,8 +3,9 @@
 //!     wire-rate [--rounds N] [--csv FILE]
 //!
 //! Makes two network namespaces with a veth pair between them (as root; both go when it ends), and
-//! carries the same frames over it in turns: bare packets in the largest batches the kernel takes,
-//! the link with its seal, reliability and rings, and TCP; and copies as many bytes in memory. One
+//! carries the same frames over it in turns: bare packets in the largest batches the kernel takes, from
+//! as much memory as the link reads and from a cache; the link with its seal, reliability and rings;
+//! and TCP, from a cache; and copies as many bytes in memory. One
 //! core sends, the other receives, whichever method it is. A machine that does other work meanwhile
 //! slows down all of them alike, so the ratios, each taken within a round, are worth more than the rates.
 //!
@@ -86,8 +87,12 @@ fn measure(rounds: usize) -> Figures {
     // As the helpers do.
     take_precedence();
     let mut shipping = Shipping::new(receiver.mac);
-    let mut methods: [Box<dyn Method>; 3] =
-        [Box::new(Bare::new(receiver.mac)), Box::new(Tcp::new()), Box::new(Memory::new())];
+    let mut methods: [Box<dyn Method>; 4] = [
+        Box::new(Bare::new(receiver.mac)),
+        Box::new(Bare::cached(receiver.mac)),
+        Box::new(Tcp::new()),
+        Box::new(Memory::new()),
+    ];
     let mut figures = Figures::default();
     // The first round warms up: windows open, memory is touched.
     for round in 0..=rounds {

@@ -25,6 +25,7 @@ pub trait Method {
 
 /// Packets without any protocol, in the largest batches that the kernel takes.
 pub struct Bare {
+    name: &'static str,
     socket: PacketSocket,
     area: Vec<u8>,
 }
@@ -32,33 +33,52 @@ pub struct Bare {
 impl Bare {
     const SIZE: usize = 14 + FRAME_SIZE_MAX;
 
+    /// Frames as many as carry a ring of pages, one after the other: like the link's, they come from
+    /// memory that no cache holds.
     pub fn new(receiver_mac: [u8; 6]) -> Self {
+        let ring_size = PAGE_SIZE as u64 * RING_ENTRY_COUNT_PRIMARY;
+        Self::of_frames(
+            "bare",
+            usize::try_from(ring_size).expect("64 MiB") / FRAME_SIZE_MAX,
+            receiver_mac,
+        )
+    }
+
+    /// The same few frames again and again, which stay in the cache: what the kernel alone costs.
+    pub fn cached(receiver_mac: [u8; 6]) -> Self {
+        Self::of_frames("bare_cached", PACKET_BATCH_MAX, receiver_mac)
+    }
+
+    fn of_frames(name: &'static str, frame_count: usize, receiver_mac: [u8; 6]) -> Self {
         let socket = PacketSocket::open(INTERFACE, BARE_ETHERTYPE);
         let mut socket = socket.expect("an interface of ours");
         socket.send_in_one_piece().expect("packet sockets begin so");
-        let mut area = vec![1; PACKET_BATCH_MAX * Self::SIZE];
+        let mut area = vec![1; frame_count * Self::SIZE];
         for frame in area.chunks_exact_mut(Self::SIZE) {
             frame[..6].copy_from_slice(&receiver_mac);
             frame[6..12].copy_from_slice(&socket.mac());
             frame[12..14].copy_from_slice(&BARE_ETHERTYPE.to_be_bytes());
         }
-        Self { socket, area }
+        Self { name, socket, area }
     }
 }
 
 impl Method for Bare {
     fn name(&self) -> &'static str {
-        "bare"
+        self.name
     }
 
     fn run(&mut self, frames: u64, _: u64, receiver: &mut ReceiverProcess) -> f64 {
         receiver.switch("bare");
-        let batch: Vec<&[u8]> = self.area.chunks_exact(Self::SIZE).collect();
+        let all: Vec<&[u8]> = self.area.chunks_exact(Self::SIZE).collect();
+        let frame_count = usize::try_from(frames).expect("fewer than memory has bytes");
         let start = Instant::now();
         let mut sent = 0;
-        while sent < frames {
-            let rest = usize::try_from(frames - sent).map_or(batch.len(), |it| it.min(batch.len()));
-            sent += self.socket.send_batch(&batch[..rest]).expect("the interface stays") as u64;
+        while sent < frame_count {
+            let first = sent % all.len();
+            let count = PACKET_BATCH_MAX.min(all.len() - first).min(frame_count - sent);
+            let batch = &all[first..first + count];
+            sent += self.socket.send_batch(batch).expect("the interface stays");
         }
         let seconds = start.elapsed().as_secs_f64();
         receiver.switch("idle");
