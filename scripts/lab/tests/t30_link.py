@@ -64,5 +64,6 @@ def _come_back(lab: Lab, pair: Pair) -> None:
             pair.wait_protected(timeout=deadline - time.monotonic())
             return
         except LabError as error:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or pair.backup.exit_status() is not None:
                 raise TestFailed(f"the protection did not return: {error}") from None
+            time.sleep(1)

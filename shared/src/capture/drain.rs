@@ -27,8 +27,8 @@ pub struct Copied {
 pub struct DrainOptions {
     /// Pauses are kept below this where that can be done.
     pub pause_target_us: u32,
-    /// A page that is copied for nothing costs the link next to nothing, since ship has its last
-    /// version: so the log may be kept where that spares the guest its faults.
+    /// Whether ship keeps last versions of pages: one that is copied for nothing then costs the link
+    /// next to nothing, and the log may be kept where that spares the guest its faults.
     pub may_keep_log: bool,
 }
 

@@ -72,12 +72,6 @@ impl Pacing {
         pages.clamp(BUDGET_PAGE_COUNT_MIN, TAIL_PAGE_COUNT_MAX)
     }
 
-    /// Microseconds that copying `page_count` pages takes.
-    #[must_use]
-    pub const fn copy_us(&self, page_count: u64) -> u64 {
-        us_of(page_count, self.page_ns_units)
-    }
-
     /// Microseconds before the checkpoint at which copying `page_count` pages early must begin, of a
     /// guest that writes so many in `interval_us`: 0 when all of them may be left to the pause.
     ///
@@ -90,15 +84,11 @@ impl Pacing {
         if page_count <= tail_count {
             return 0;
         }
-        let of_units = |units| us_of(page_count, units);
+        let of_units = |units: u64| page_count.saturating_mul(units) / PAGE_NS_UNIT / 1000;
         let spare_us = interval_us.saturating_mul(tail_count) / page_count / 2;
         // What is written meanwhile takes a second, shorter pass.
         of_units(self.page_ns_units * 5 / 4).max(of_units(self.way_ns_units).min(spare_us))
     }
-}
-
-const fn us_of(page_count: u64, units: u64) -> u64 {
-    page_count.saturating_mul(units) / PAGE_NS_UNIT / 1000
 }
 
 fn smoothed(mean: u64, sample: u64) -> u64 {

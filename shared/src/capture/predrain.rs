@@ -19,8 +19,8 @@ use crate::limits::{PASS_COUNT_MAX, PASS_STEP_PAGE_COUNT, RING_PAUSE_ENTRY_COUNT
 const LOOK_US_MAX: u64 = 200;
 /// Halves of the pages found that a pass wants room for: what is written meanwhile comes after it.
 const PASS_ROOM: u64 = 3;
-/// A further pass must find at most so many eighths of the pages of the one before, or copy in so much
-/// of the time in which they were written.
+/// A further pass must find at most so many eighths of the pages of the one before, or be over in so
+/// much of the time in which they were written.
 const SHRINKING_EIGHTHS: u64 = 6;
 
 /// What is to be done before the next checkpoint.
@@ -64,8 +64,11 @@ pub struct PreDrain {
     pass: Option<Cursor>,
     /// Pages of the newest pass so far, and the nanoseconds that they took.
     copied: (u64, u64),
-    /// When it began.
+    /// When it began, and how long it took with all that came between.
     cleaned_us: u64,
+    pass_us: u64,
+    /// The guest wrote as fast as it was copied: no further pass before this checkpoint.
+    is_futile: bool,
     looked_us: u64,
     /// Pages that the log named at the last look.
     found_count: u64,
@@ -99,6 +102,8 @@ impl PreDrain {
             pass: None,
             copied: (0, 0),
             cleaned_us: 0,
+            pass_us: 0,
+            is_futile: false,
             looked_us: 0,
             found_count: 0,
             is_found_still: false,
@@ -127,6 +132,7 @@ impl PreDrain {
     pub fn take_report(&mut self) -> PreDrainReport {
         self.is_first_look = true;
         self.is_found_still = false;
+        self.is_futile = false;
         self.way = Way::Begins;
         core::mem::take(&mut self.report)
     }
@@ -169,7 +175,9 @@ impl PreDrain {
         };
         let is_urgent = match step {
             // Pages were copied early so that the pause is short: now it must not come late.
-            Step::Wait { until_us } => self.report.pass_count > 0 && until_us > due.now_us,
+            Step::Wait { until_us } => {
+                self.report.pass_count > 0 && due.is_acknowledged && until_us > due.now_us
+            }
             _ => true,
         };
         surroundings.set_urgent(is_urgent);
@@ -259,20 +267,25 @@ impl PreDrain {
         self.looked_us = now_us;
         if core::mem::take(&mut self.is_first_look) {
             self.expected_count = self.found_count;
-        } else if self.report.pass_count > 0 {
-            let copy_us = pacing.copy_us(self.found_count);
-            let written_us = now_us.saturating_sub(self.cleaned_us);
-            let is_shrinking = self.found_count * 8 <= self.copied.0 * SHRINKING_EIGHTHS
-                || copy_us * 8 <= written_us * SHRINKING_EIGHTHS;
-            if !is_shrinking {
-                // The guest writes as fast as it is copied.
-                return Ok(false);
-            }
         }
+        if self.found_count <= pacing.tail_page_count_max() {
+            return Ok(false);
+        }
+        self.is_futile |= self.report.pass_count > 0 && !self.is_shrinking(now_us);
         let entry_count = self.report.page_count + self.found_count;
-        Ok(self.found_count > pacing.tail_page_count_max()
+        Ok(!self.is_futile
             && self.report.pass_count < PASS_COUNT_MAX
             && entry_count <= self.entry_count_max)
+    }
+
+    /// Whether a further pass leaves fewer pages than the one before it left: more are found than that
+    /// also when time went by since.
+    fn is_shrinking(&self, now_us: u64) -> bool {
+        let (copied_count, _) = self.copied;
+        let expected_us = self.found_count * self.pass_us / copied_count.max(1);
+        let written_us = now_us.saturating_sub(self.cleaned_us);
+        self.found_count * 8 <= copied_count * SHRINKING_EIGHTHS
+            || expected_us * 8 <= written_us * SHRINKING_EIGHTHS
     }
 
     /// Copies the next pages of a pass, as far as the ring has room that the pause will not need.
@@ -295,7 +308,9 @@ impl PreDrain {
         output.publish();
         self.report.page_count += pushed_count;
         self.copied.0 += pushed_count;
-        self.copied.1 += surroundings.now_ns().saturating_sub(started_ns);
+        let elapsed_ns = surroundings.now_ns().saturating_sub(started_ns);
+        self.copied.1 += elapsed_ns;
+        self.pass_us = due.now_us.saturating_sub(self.cleaned_us) + elapsed_ns / 1000;
         if pushed_count == free_count {
             self.pass = Some(cursor);
         } else {

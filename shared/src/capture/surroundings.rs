@@ -12,8 +12,8 @@ pub trait Surroundings {
     /// Whether the operator ends protection: a wait that may be long ends then.
     fn is_stop_requested(&mut self) -> bool;
 
-    /// From now on, or no longer, the guest is about to be paused or is: nothing of this host's
-    /// ordinary work should come between. Surroundings that cannot see to that do nothing.
+    /// From now on, or no longer, the guest is about to be paused or is, or pages are copied so that
+    /// its pause is short: nothing of this host's ordinary work should come between. Surroundings that cannot see to that do nothing.
     fn set_urgent(&mut self, _is_urgent: bool) {}
 
     /// The guest is paused at the end of `epoch`: what leaves it from now on belongs to the next.

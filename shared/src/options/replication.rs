@@ -3,6 +3,7 @@
 use super::error::UsageError;
 use super::values::{Interval, Link, Value};
 use crate::capture::drain::DrainOptions;
+use crate::codec::page::ShadowCache;
 
 /// How epochs are made and sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl ReplicationOptions<'_> {
     pub const fn drain_options(&self) -> DrainOptions {
         DrainOptions {
             pause_target_us: self.pause_target_us,
-            may_keep_log: self.delta_cache_size > 0,
+            may_keep_log: self.delta_cache_size >= ShadowCache::SIZE_LEAST as u64,
         }
     }
 }

@@ -59,12 +59,13 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     let status = StatusFile::create(options.state_directory, &name, Role::Primary)?;
     signals::install();
     set_panic_hook(let_guest_run);
-    if let Some(core) = options.replication.capture_core {
-        pin_to_core(core)?;
-    }
     release_previous(&mut store, &status, domid)?;
     take_precedence();
     let (ship, producer, watched) = start_ship(&options.replication, socket, key)?;
+    // Now that ship is started: capture's core is not ship's.
+    if let Some(core) = options.replication.capture_core {
+        pin_to_core(core)?;
+    }
     lock_memory()?;
     let (gate, has_left_gate) = open_gate(options, domid, &name)?;
     let mut program = Program::new(gate, ship, watched, options.replication.capture_core.is_some());

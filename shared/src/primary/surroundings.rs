@@ -151,8 +151,9 @@ impl Surroundings for Program {
         self.check_ship();
         match duration_us {
             _ if self.is_dedicated => core::hint::spin_loop(),
-            0 => clock::yield_now(),
-            _ => clock::sleep_us(duration_us),
+            0 if !self.is_urgent => clock::yield_now(),
+            // Who is urgent yields to nobody, and would wait for ever for one that has no other core.
+            _ => clock::sleep_us(duration_us.max(1)),
         }
     }
 

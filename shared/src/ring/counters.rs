@@ -40,9 +40,9 @@ pub struct LinkCounters {
     pub pages_zero: u64,
     /// Primary: pages that were as they had been sent last.
     pub pages_unchanged: u64,
-    /// Primary: pages sent as their changes.
+    /// Primary: pages sent as their changes, with LZ4 or without.
     pub pages_delta: u64,
-    /// Primary: pages sent as LZ4 blocks.
+    /// Primary: pages sent as LZ4 blocks of the whole page.
     pub pages_lz4: u64,
     /// Primary: bytes of all these pages after encoding, without the headers around them.
     pub page_bytes_stored: u64,

@@ -96,6 +96,7 @@ pub fn decompress_delta<'a>(block: &[u8], target: &'a mut [u8; PAGE_SIZE]) -> Op
 
 #[cfg(test)]
 mod tests {
+    use super::super::delta::Delta;
     use super::*;
     use proptest::prelude::*;
 
@@ -136,7 +137,9 @@ mod tests {
 
         #[test]
         fn any_bytes_are_refused_or_a_page(block in proptest::collection::vec(any::<u8>(), 0..4096)) {
-            let _ = decompress(&block, &mut [0; PAGE_SIZE]);
+            let mut bytes = [0; PAGE_SIZE];
+            let _ = decompress(&block, &mut bytes);
+            let _ = decompress_delta(&block, &mut bytes).map(Delta::parse);
         }
 
         #[test]
@@ -145,7 +148,9 @@ mod tests {
             let mut block = compressor.compress(1, &text(seed)).unwrap().to_vec();
             let place = place % block.len();
             block[place] = value;
-            let _ = decompress(&block, &mut [0; PAGE_SIZE]);
+            let mut bytes = [0; PAGE_SIZE];
+            let _ = decompress(&block, &mut bytes);
+            let _ = decompress_delta(&block, &mut bytes).map(Delta::parse);
         }
     }
 

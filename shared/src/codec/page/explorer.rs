@@ -25,7 +25,7 @@ pub enum Level {
     Raw,
     /// Also what has not changed since it was sent last.
     Delta,
-    /// Also LZ4, where a delta does not do.
+    /// Also LZ4, of what is still to be sent then.
     Lz4,
 }
 

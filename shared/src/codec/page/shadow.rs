@@ -36,6 +36,9 @@ struct Place {
 }
 
 impl ShadowCache {
+    /// Bytes of one set: a cache of less is off.
+    pub const SIZE_LEAST: usize = WAYS * PAGE_SIZE;
+
     /// A cache without room.
     #[must_use]
     pub const fn off() -> Self {
@@ -48,7 +51,7 @@ impl ShadowCache {
     /// # Errors
     /// [`MemoryError`] when memory is short or the process may not lock so much.
     pub fn create(size: usize) -> Result<Self, MemoryError> {
-        let set_count = size / PAGE_SIZE / WAYS;
+        let set_count = size / Self::SIZE_LEAST;
         if set_count == 0 {
             return Ok(Self::off());
         }

@@ -43,9 +43,7 @@ impl Figures {
     pub fn lines(&self) -> String {
         let mut text = String::new();
         for ((name, unit), values) in &self.values {
-            let mut values = values.clone();
-            values.sort_by(f64::total_cmp);
-            writeln!(text, "{name} {:.2} {unit}", values[values.len() / 2]).expect("it is memory");
+            writeln!(text, "{name} {:.2} {unit}", median(values)).expect("it is memory");
         }
         text
     }
@@ -60,4 +58,10 @@ impl Figures {
         }
         text
     }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
 }
