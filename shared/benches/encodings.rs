@@ -9,9 +9,7 @@ mod harness;
 use std::hint::black_box;
 
 use harness::Harness;
-use pollux::codec::page::{
-    Delta, Level, PageEncoder, PageUpdate, ShadowCache, decompress, decompress_delta,
-};
+use pollux::codec::page::{Level, PageEncoder, PageUpdate, ShadowCache};
 use pollux::limits::PAGE_SIZE;
 use pollux::platform::vector::choose;
 use pollux::ring::{Encoding, Entry, EntryKind};
@@ -116,22 +114,10 @@ impl Bench {
     /// What commit does with the newest page: from its bytes to the twin's page.
     fn decode(&self, harness: &Harness, name: &str) {
         let stored = &self.slot[..usize::from(self.entry.stored_size)];
-        let (mut bytes, mut twin) = ([0; PAGE_SIZE], [0; PAGE_SIZE]);
+        let (mut room, mut twin) = ([0; PAGE_SIZE], [0; PAGE_SIZE]);
         harness.report(&format!("decode: {name}"), PAGE_SIZE, false, || {
-            let update = match self.entry.encoding {
-                Encoding::Raw => PageUpdate::Whole(&self.slot),
-                Encoding::Zero => PageUpdate::Zeros,
-                Encoding::Unchanged => PageUpdate::Nothing,
-                Encoding::Delta => PageUpdate::Changes(Delta::parse(stored).expect("a delta")),
-                Encoding::Lz4 => {
-                    assert!(decompress(stored, &mut bytes));
-                    PageUpdate::Whole(&bytes)
-                }
-                Encoding::DeltaLz4 => {
-                    let delta = decompress_delta(stored, &mut bytes).expect("a block");
-                    PageUpdate::Changes(Delta::parse(delta).expect("a delta"))
-                }
-            };
+            let update = PageUpdate::read(self.entry.encoding, stored, &mut room);
+            let update = update.expect("what was encoded");
             update.apply(black_box(&mut twin));
         });
     }

@@ -4,7 +4,7 @@
 //! When a page is decoded, and what becomes of it, is `staging`'s business; the encodings
 //! themselves are `codec::page`'s.
 
-use crate::codec::page::{Delta, PageUpdate, decompress, decompress_delta};
+use crate::codec::page::{Delta, PageUpdate, unpack};
 use crate::limits::PAGE_SIZE;
 use crate::ring::{Consumer, Encoding, Entry};
 
@@ -12,66 +12,47 @@ use crate::ring::{Consumer, Encoding, Entry};
 /// False when the bytes are none of their encoding.
 #[must_use]
 pub(super) fn make_applicable(ring: &mut Consumer, index: u64, entry: &Entry) -> bool {
-    let mut bytes = [0; PAGE_SIZE];
-    let Some(plain) = unpack(ring, index, entry, &mut bytes) else {
+    if matches!(entry.encoding, Encoding::Raw | Encoding::Zero | Encoding::Unchanged) {
+        return true;
+    }
+    let [mut stored, mut room] = [[0; PAGE_SIZE]; 2];
+    let stored = copy_stored(ring, index, entry, &mut stored);
+    let Some((encoding, bytes)) = unpack(entry.encoding, stored, &mut room) else {
         return false;
     };
-    let stored = &bytes[..usize::from(plain.stored_size)];
-    if plain.encoding == Encoding::Delta && Delta::parse(stored).is_none() {
+    if encoding == Encoding::Delta && Delta::parse(bytes).is_none() {
         return false;
     }
-    if plain.encoding != entry.encoding {
-        ring.page_mut(index)[..stored.len()].copy_from_slice(stored);
-        ring.rewrite(index, &plain);
+    if encoding != entry.encoding {
+        let size = u16::try_from(bytes.len()).expect("a page at most");
+        ring.page_mut(index)[..bytes.len()].copy_from_slice(bytes);
+        ring.rewrite(index, &entry.encoded(encoding, size));
     }
     true
 }
 
-/// What entry `index` does to its page. `bytes` is room for what is not used where it lies. None
-/// when the bytes are none of their encoding.
+/// What entry `index` does to its page. `rooms` are for what is not used where it lies. None when the
+/// bytes are none of their encoding.
 pub(super) fn update<'a>(
     ring: &'a Consumer,
     index: u64,
     entry: &Entry,
-    bytes: &'a mut [u8; PAGE_SIZE],
+    rooms: &'a mut [[u8; PAGE_SIZE]; 2],
 ) -> Option<PageUpdate<'a>> {
     if entry.encoding == Encoding::Raw {
         return Some(PageUpdate::Whole(ring.page(index)));
     }
-    let plain = unpack(ring, index, entry, bytes)?;
-    Some(match plain.encoding {
-        Encoding::Zero => PageUpdate::Zeros,
-        Encoding::Unchanged => PageUpdate::Nothing,
-        Encoding::Delta => {
-            PageUpdate::Changes(Delta::parse(&bytes[..usize::from(plain.stored_size)])?)
-        }
-        _ => PageUpdate::Whole(bytes),
-    })
+    let [stored, room] = rooms;
+    PageUpdate::read(entry.encoding, copy_stored(ring, index, entry, stored), room)
 }
 
-/// Copies what is stored, without LZ4, to `bytes`, and describes it. A raw page stays where it is.
-fn unpack(
+fn copy_stored<'a>(
     ring: &Consumer,
     index: u64,
     entry: &Entry,
-    bytes: &mut [u8; PAGE_SIZE],
-) -> Option<Entry> {
-    let mut block = [0; PAGE_SIZE];
-    let block = &mut block[..usize::from(entry.stored_size)];
-    match entry.encoding {
-        Encoding::Raw | Encoding::Zero | Encoding::Unchanged => Some(*entry),
-        Encoding::Delta => {
-            ring.copy_out(index, 0, &mut bytes[..block.len()]);
-            Some(*entry)
-        }
-        Encoding::Lz4 => {
-            ring.copy_out(index, 0, block);
-            decompress(block, bytes).then(|| entry.encoded(Encoding::Raw, entry.length))
-        }
-        Encoding::DeltaLz4 => {
-            ring.copy_out(index, 0, block);
-            let size = decompress_delta(block, bytes)?.len();
-            Some(entry.encoded(Encoding::Delta, u16::try_from(size).ok()?))
-        }
-    }
+    stored: &'a mut [u8; PAGE_SIZE],
+) -> &'a [u8] {
+    let stored = &mut stored[..usize::from(entry.stored_size)];
+    ring.copy_out(index, 0, stored);
+    stored
 }

@@ -364,9 +364,9 @@ impl Staging {
         if gfn >= self.gfn_count {
             return Err(StagingFault::Gfn(gfn));
         }
-        let mut bytes = [0; PAGE_SIZE];
+        let mut rooms = [[0; PAGE_SIZE]; 2];
         let update =
-            decoding::update(ring, index, entry, &mut bytes).ok_or(StagingFault::Encoding(gfn))?;
+            decoding::update(ring, index, entry, &mut rooms).ok_or(StagingFault::Encoding(gfn))?;
         let state = self.complete.as_ref().map(|complete| &complete.state);
         self.aside.bring(state, gfn, &update, memory).map_err(|NoMemoryAt(gfn)| {
             if update.is_relative() { StagingFault::Base(gfn) } else { StagingFault::Gfn(gfn) }

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use pollux::codec::page::{Delta, PageUpdate, decompress, decompress_delta};
+use pollux::codec::page::PageUpdate;
 use pollux::limits::PAGE_SIZE;
 use pollux::ring::{Consumer, Encoding, Entry, EntryKind, GoodbyeReason, Phase, Producer};
 
@@ -224,25 +224,10 @@ impl Commit {
     fn updated(&mut self, index: u64, entry: &Entry) -> [u8; PAGE_SIZE] {
         let mut stored = vec![0; usize::from(entry.stored_size)];
         self.ring.copy_out(index, 0, &mut stored);
-        let mut whole = [0; PAGE_SIZE];
-        let update = match entry.encoding {
-            Encoding::Raw => {
-                whole.copy_from_slice(&stored);
-                assert!(whole.iter().any(|&byte| byte != 0), "zeros travelled");
-                PageUpdate::Whole(&whole)
-            }
-            Encoding::Zero => PageUpdate::Zeros,
-            Encoding::Unchanged => PageUpdate::Nothing,
-            Encoding::Delta => PageUpdate::Changes(Delta::parse(&stored).expect("a delta")),
-            Encoding::DeltaLz4 => {
-                let delta = decompress_delta(&stored, &mut whole).expect("a block");
-                PageUpdate::Changes(Delta::parse(delta).expect("a delta"))
-            }
-            Encoding::Lz4 => {
-                assert!(decompress(&stored, &mut whole));
-                PageUpdate::Whole(&whole)
-            }
-        };
+        let zeros_travelled = entry.encoding == Encoding::Raw && stored.iter().all(|&byte| byte == 0);
+        assert!(!zeros_travelled, "zeros have an encoding of their own");
+        let mut room = [0; PAGE_SIZE];
+        let update = PageUpdate::read(entry.encoding, &stored, &mut room).expect("an encoding");
         let known = self.twin.contains_key(&entry.address);
         assert!(known || !update.is_relative(), "changes of a page that never came: {entry:?}");
         let page = self.twin.entry(entry.address).or_insert([0xdd; PAGE_SIZE]);

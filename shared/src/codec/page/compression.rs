@@ -8,6 +8,7 @@ use lz4_flex::block::{
 
 use super::delta::DELTA_SIZE_MAX;
 use crate::limits::PAGE_SIZE;
+use crate::ring::Encoding;
 
 /// Bytes that a block of one page can have, before it is thrown away for being too large.
 const BLOCK_SIZE_MAX: usize = get_maximum_output_size(PAGE_SIZE);
@@ -78,25 +79,33 @@ fn place(gfn: u64, is_whole: bool) -> usize {
     usize::try_from(hash % JUDGEMENT_COUNT as u64).expect("smaller than the table")
 }
 
-/// Reads an LZ4 block into `page`, and says whether it was a block of exactly a page. Any bytes may
-/// come; if they are none, `page` holds anything.
+/// Undoes LZ4: the encoding that is left, and its bytes, which lie in `room` if they were compressed.
+/// Any bytes may come; None when they are no block, or not one of a page or of what can be a delta by
+/// its size.
 #[must_use]
-pub fn decompress(block: &[u8], page: &mut [u8; PAGE_SIZE]) -> bool {
-    decompress_into(block, page).is_ok_and(|size| size == PAGE_SIZE)
-}
-
-/// Reads an LZ4 block into `target` and returns its bytes, if they can be a delta by their number.
-/// Any bytes may come; what comes out may still be no delta.
-#[must_use]
-pub fn decompress_delta<'a>(block: &[u8], target: &'a mut [u8; PAGE_SIZE]) -> Option<&'a [u8]> {
-    let target = &mut target[..DELTA_SIZE_MAX];
-    let size = decompress_into(block, target).ok()?;
-    Some(&target[..size])
+pub fn unpack<'a>(
+    encoding: Encoding,
+    stored: &'a [u8],
+    room: &'a mut [u8; PAGE_SIZE],
+) -> Option<(Encoding, &'a [u8])> {
+    match encoding {
+        Encoding::Lz4 => {
+            let size = decompress_into(stored, room).ok()?;
+            (size == PAGE_SIZE).then_some((Encoding::Raw, &room[..]))
+        }
+        Encoding::DeltaLz4 => {
+            let size = decompress_into(stored, &mut room[..DELTA_SIZE_MAX]).ok()?;
+            Some((Encoding::Delta, &room[..size]))
+        }
+        Encoding::Raw | Encoding::Zero | Encoding::Unchanged | Encoding::Delta => {
+            Some((encoding, stored))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::delta::Delta;
+    use super::super::PageUpdate;
     use super::*;
     use proptest::prelude::*;
 
@@ -115,6 +124,13 @@ mod tests {
         })
     }
 
+    /// Whatever comes of it, nothing panics.
+    fn read_as_all(block: &[u8]) {
+        for encoding in [Encoding::Raw, Encoding::Delta, Encoding::Lz4, Encoding::DeltaLz4] {
+            let _ = PageUpdate::read(encoding, block, &mut [0; PAGE_SIZE]);
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_compressed_comes_back(
@@ -127,19 +143,18 @@ mod tests {
             // Twice, since the table is used again.
             for _ in 0..2 {
                 if let Some(block) = compressor.compress(1, &page) {
-                    let mut back = [0xee; PAGE_SIZE];
-                    prop_assert!(decompress(block, &mut back));
-                    prop_assert!(back == page);
-                    prop_assert!(!decompress(&block[..block.len() - 1], &mut back));
+                    let mut room = [0xee; PAGE_SIZE];
+                    let back = unpack(Encoding::Lz4, block, &mut room);
+                    prop_assert!(back == Some((Encoding::Raw, &page[..])));
+                    let torn = &block[..block.len() - 1];
+                    prop_assert!(unpack(Encoding::Lz4, torn, &mut room).is_none());
                 }
             }
         }
 
         #[test]
         fn any_bytes_are_refused_or_a_page(block in proptest::collection::vec(any::<u8>(), 0..4096)) {
-            let mut bytes = [0; PAGE_SIZE];
-            let _ = decompress(&block, &mut bytes);
-            let _ = decompress_delta(&block, &mut bytes).map(Delta::parse);
+            read_as_all(&block);
         }
 
         #[test]
@@ -148,9 +163,7 @@ mod tests {
             let mut block = compressor.compress(1, &text(seed)).unwrap().to_vec();
             let place = place % block.len();
             block[place] = value;
-            let mut bytes = [0; PAGE_SIZE];
-            let _ = decompress(&block, &mut bytes);
-            let _ = decompress_delta(&block, &mut bytes).map(Delta::parse);
+            read_as_all(&block);
         }
     }
 
@@ -161,7 +174,8 @@ mod tests {
         for (size, is_page) in [(100, false), (4095, false), (4096, true), (4097, false)] {
             let mut block = vec![0; long];
             let used = lz4_flex::block::compress_into(&vec![7; size], &mut block).unwrap();
-            assert_eq!(decompress(&block[..used], &mut page), is_page, "{size}");
+            let unpacked = unpack(Encoding::Lz4, &block[..used], &mut page);
+            assert_eq!(unpacked.is_some(), is_page, "{size}");
         }
     }
 
@@ -188,11 +202,12 @@ mod tests {
         let (text, mut back) = (text(3), [0; PAGE_SIZE]);
         for size in [257, 3000, DELTA_SIZE_MAX] {
             let block = compressor.compress(1, &text[..size]).unwrap();
-            assert_eq!(decompress_delta(block, &mut back), Some(&text[..size]));
-            assert!(!decompress(block, &mut back), "it is no page");
+            let unpacked = unpack(Encoding::DeltaLz4, block, &mut back);
+            assert_eq!(unpacked, Some((Encoding::Delta, &text[..size])));
+            assert_eq!(unpack(Encoding::Lz4, block, &mut back), None, "it is no page");
         }
         let block = compressor.compress(1, &text[..=DELTA_SIZE_MAX]).unwrap();
-        assert_eq!(decompress_delta(block, &mut back), None, "it is no delta");
+        assert_eq!(unpack(Encoding::DeltaLz4, block, &mut back), None, "it is no delta");
         // What is judged of deltas is not said of pages.
         assert!(compressor.compress(1, &noise(1)[..3000]).is_none());
         assert!(compressor.compress(1, &text[..3000]).is_none());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::{Delta, PageUpdate, decompress, decompress_delta};
+use super::super::PageUpdate;
 use super::*;
 
 type Page = [u8; PAGE_SIZE];
@@ -59,21 +59,8 @@ impl Twin {
     fn take(&mut self, entry: &Entry, slot: &Page) {
         assert!(entry.is_consistent(), "{entry:?}");
         let stored = &slot[..usize::from(entry.stored_size)];
-        let mut whole = *slot;
-        let update = match entry.encoding {
-            Encoding::Raw => PageUpdate::Whole(slot),
-            Encoding::Zero => PageUpdate::Zeros,
-            Encoding::Unchanged => PageUpdate::Nothing,
-            Encoding::Delta => PageUpdate::Changes(Delta::parse(stored).unwrap()),
-            Encoding::DeltaLz4 => {
-                let delta = decompress_delta(stored, &mut whole).unwrap();
-                PageUpdate::Changes(Delta::parse(delta).unwrap())
-            }
-            Encoding::Lz4 => {
-                assert!(decompress(stored, &mut whole));
-                PageUpdate::Whole(&whole)
-            }
-        };
+        let mut room = [0; PAGE_SIZE];
+        let update = PageUpdate::read(entry.encoding, stored, &mut room).unwrap();
         assert!(!update.is_relative() || self.0.contains_key(&entry.address));
         assert_eq!(update.is_relative(), entry.encoding.is_relative());
         update.apply(self.0.entry(entry.address).or_insert([0xdd; PAGE_SIZE]));

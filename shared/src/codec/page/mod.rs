@@ -1,8 +1,7 @@
 //! Pages: how one page of guest memory is made small for the link, and read again.
 //!
 //! ship encodes each page once, where it lies in its ring, after the guest runs again
-//! ([`PageEncoder`]); commit decodes it ([`PageUpdate`], [`decompress`], [`decompress_delta`]). In the order of what they
-//! cost:
+//! ([`PageEncoder`]); commit decodes it ([`unpack`], [`PageUpdate`]). In the order of what they cost:
 //!
 //! * **raw**, as the page is; **zero**, no bytes at all.
 //! * **unchanged** and **delta**, against the page as it was sent last in this session. ship keeps
@@ -21,7 +20,7 @@ mod explorer;
 mod shadow;
 mod update;
 
-pub use compression::{decompress, decompress_delta};
+pub use compression::unpack;
 pub use delta::Delta;
 pub use encoder::PageEncoder;
 pub use explorer::{Explorer, Level, Progress};
