@@ -10,6 +10,7 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
+pub mod arbiter;
 pub mod backup;
 pub mod capture;
 pub mod codec;

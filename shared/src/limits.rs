@@ -134,6 +134,13 @@ pub const XENSTORE_ANSWER_MS_MAX_PRIMARY: u32 = 5_000;
 /// nothing better than to wait.
 pub const XENSTORE_ANSWER_MS_MAX_BACKUP: u32 = 60_000;
 
+/// Milliseconds in which the arbiter's program must answer; then it is killed. The guest's output is
+/// held meanwhile.
+pub const ARBITER_ANSWER_MS_MAX: u32 = 5_000;
+
+/// Milliseconds after which an arbiter that has not decided is asked again.
+pub const ARBITER_RETRY_MS: u64 = 1_000;
+
 /// Bytes of the text in which the backup says why it refuses a domain.
 pub const REFUSAL_TEXT_SIZE_MAX: usize = 200;
 
@@ -228,8 +235,8 @@ pub const FULL_COPY_REST_COUNT_MAX: u64 = 1024;
 /// memory around it, which it does seldom and not for long.
 pub const CHECKPOINT_PAUSE_COUNT_MAX: u32 = 8;
 
-/// Bytes of an encoded domain description: its name, six numbers of at most 10 bytes, and a flag.
-pub const DESCRIPTION_SIZE_MAX: usize = DOMAIN_NAME_SIZE_MAX + 64;
+/// Bytes of an encoded domain description: its name, seven numbers of at most 10 bytes, and a flag.
+pub const DESCRIPTION_SIZE_MAX: usize = DOMAIN_NAME_SIZE_MAX + 74;
 
 /// A session's first epoch that can be revived, and whose end the guest's output waits for.
 ///

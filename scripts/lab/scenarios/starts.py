@@ -71,7 +71,7 @@ def one_start(lab: Lab, options: Protection, kind: str) -> str:
             time.sleep(1.0)
             pair.stand_by()
             pair.protect()
-            pair.wait_protected(timeout=90)
+            pair.wait_protected()
             if not _takes_flood(lab):
                 return f"the guest takes less than {FLOOD_BYTES} bytes in {FLOOD_SECONDS_MAX:.0f} s"
         if not client.wait_for(client.progress.messages + STREAM_MESSAGES, ANSWER_SECONDS_MAX):

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::platform::linux::arbiter_program::ArbiterError;
 use crate::platform::linux::command::CommandError;
 use crate::platform::linux::process::ProcessEnd;
 use crate::revive::ReviveError;
@@ -16,6 +17,8 @@ pub enum StandByError {
     Start(StartError),
     /// The toolstack is missing.
     Toolstack(CommandError),
+    /// The arbiter cannot be asked.
+    Arbiter(ArbiterError),
     /// Xen, xenstored or its event channels cannot be used.
     NoXen(StartError),
     /// The ring was misused by the other half.
@@ -39,6 +42,7 @@ impl fmt::Display for StandByError {
                 f,
                 "xl, which builds the twin: {error} (--rehearse-only takes rehearsals without Xen)"
             ),
+            Self::Arbiter(error) => write!(f, "--arbiter: {error}"),
             Self::NoXen(error) => {
                 write!(f, "{error} (--rehearse-only takes rehearsals without Xen)")
             }
@@ -67,6 +71,12 @@ where
 impl From<CommandError> for StandByError {
     fn from(error: CommandError) -> Self {
         Self::Toolstack(error)
+    }
+}
+
+impl From<ArbiterError> for StandByError {
+    fn from(error: ArbiterError) -> Self {
+        Self::Arbiter(error)
     }
 }
 

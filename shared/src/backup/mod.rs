@@ -4,6 +4,7 @@
 //! until a primary is lost and its guest lives here, or the operator ends it. What an epoch is and
 //! how a twin is revived is left to `commit` and `revive`.
 
+mod arbitration;
 mod error;
 mod standing_by;
 mod startup;

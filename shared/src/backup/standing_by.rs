@@ -1,9 +1,11 @@
 //! Commit's half at work: turns, the log, the status record, and the failover.
 
+use super::arbitration::Life;
 use super::error::StandByError;
 use crate::commit::{Commit, CommitEvent};
 use crate::idle::Idle;
 use crate::limits::EPOCH_REVIVABLE_FIRST;
+use crate::platform::linux::arbiter_program::ArbiterProgram;
 use crate::platform::linux::evtchn::EventChannels;
 use crate::platform::linux::process::{self, Child};
 use crate::platform::linux::status_file::StatusFile;
@@ -25,6 +27,8 @@ const GOODBYE_TIMEOUT_MS: u64 = 3000;
 #[derive(Debug)]
 pub(super) struct StandingBy<'a> {
     pub commit: Commit<'a>,
+    /// Who decides whether the guest may live here.
+    pub arbiter: Option<ArbiterProgram>,
     /// None where only rehearsals are taken.
     pub events: Option<EventChannels>,
     pub receive: Child,
@@ -49,7 +53,11 @@ impl StandingBy<'_> {
                     }
                     self.rest()?;
                 }
-                CommitEvent::PrimaryLost { epoch: Some(epoch) } => return self.revive(epoch),
+                CommitEvent::PrimaryLost { epoch: Some(epoch) } => match self.settle(epoch) {
+                    Life::Here => return self.revive(epoch),
+                    Life::There => self.give_up_twin(),
+                    Life::Stopped => return self.leave(),
+                },
                 other => self.tell(&other),
             }
             self.write_status_when_due();
@@ -156,6 +164,14 @@ impl StandingBy<'_> {
         Ok(())
     }
 
+    /// The guest lives on the primary: the twin is of no use any more.
+    fn give_up_twin(&mut self) {
+        self.state = State::Waiting;
+        if let Some(event) = self.commit.stand_by() {
+            self.tell(&event);
+        }
+    }
+
     fn end_receive(&mut self) {
         let deadline_us = clock::monotonic_us() + GOODBYE_TIMEOUT_MS * 1000;
         while self.receive.end().is_none() {
@@ -187,7 +203,7 @@ impl StandingBy<'_> {
         Ok(())
     }
 
-    fn write_status_when_due(&mut self) {
+    pub(super) fn write_status_when_due(&mut self) {
         let now_us = clock::monotonic_us();
         if now_us < self.status_due_us {
             return;

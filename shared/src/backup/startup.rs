@@ -2,13 +2,15 @@
 
 use super::error::StandByError;
 use super::standing_by::StandingBy;
+use crate::arbiter::HostId;
 use crate::commit::{Commit, CommitOptions, TwinHost};
 use crate::idle::Idle;
 use crate::limits::{RING_ENTRY_COUNT_MAX, XENSTORE_ANSWER_MS_MAX_BACKUP, XL_CONFIG_SIZE_MAX};
 use crate::link::receive::Receive;
 use crate::link_half::{LinkHalf, link_options};
-use crate::options::StandByOptions;
+use crate::options::{ArbiterKind, StandByOptions};
 use crate::platform::linux::affinity::pin_to_core;
+use crate::platform::linux::arbiter_program::ArbiterProgram;
 use crate::platform::linux::command::Program;
 use crate::platform::linux::evtchn::EventChannels;
 use crate::platform::linux::file::read_small;
@@ -38,6 +40,10 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
     let key = read_key_file(options.key_file)?;
     let socket = open_link(&options.link)?;
     let is_host = !options.rehearses_only;
+    let arbiter = match options.arbiter {
+        ArbiterKind::Exec(path) => Some(ArbiterProgram::open(path, HostId(socket.mac()))?),
+        ArbiterKind::None => None,
+    };
     // Missing parts of the host are told now, and not when the twin is needed.
     if is_host {
         Program::find("xl")?;
@@ -62,12 +68,20 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
     let commit_options = CommitOptions {
         state_directory: options.state_directory,
         twin_config: options.twin_config,
+        has_arbiter: arbiter.is_some(),
     };
     let twins = xen.as_ref().zip(store).map(|(xen, store)| TwinHost { xen, store });
+    if is_host && arbiter.is_none() {
+        crate::log!(
+            "WARNING: --no-arbiter: when the link is cut and both hosts live, both will run the \
+             guest with its output open"
+        );
+    }
     let for_what = if is_host { "" } else { " for rehearsals only" };
     crate::log!("{}: standing by{for_what}", options.link.interface);
     StandingBy {
         commit: Commit::new(twins, ring, commit_options),
+        arbiter,
         events,
         receive,
         status,

@@ -21,6 +21,11 @@ impl<'x> Pause<'x> {
         Ok(Self { xen, domid })
     }
 
+    /// Leaves the domain as it is, for whoever may let it run.
+    pub fn leave(self) {
+        core::mem::forget(self);
+    }
+
     /// Lets the domain run.
     ///
     /// # Errors

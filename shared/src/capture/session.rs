@@ -19,6 +19,7 @@ use super::locate::{Target, UpcallVectors, find_thread, learn_watch_token, locat
 use super::logging;
 use super::memory::pages_of;
 use super::page::GuestPages as _;
+use super::pause::Pause;
 use super::preconditions::{self, Refusal};
 use super::scan;
 use super::shared_pages::SharedPages;
@@ -29,7 +30,7 @@ use crate::limits::{
     CHECKPOINT_STATE_SIZE_MAX, DOMAIN_NAME_SIZE_MAX, GFN_COUNT_MAX, WATCH_TOKEN_SIZE_MAX,
 };
 use crate::xen::hvm::params;
-use crate::xen::{DomainInfo, Domid, Errno, GuestMemory, HypercallBuffer, Xen};
+use crate::xen::{DomainInfo, Domid, Errno, GuestMemory, HypercallBuffer, Xen, XenError};
 
 /// Pages that one remapping renews together with the one asked for.
 const REMAP_PAGE_COUNT: u64 = 4096;
@@ -175,6 +176,7 @@ impl<'x> Capture<'x> {
         name: &String<DOMAIN_NAME_SIZE_MAX>,
         interval_ms: u32,
         config_size: u32,
+        term: u64,
     ) -> Result<DomainDescription, CaptureError> {
         Ok(DomainDescription {
             name: name.clone(),
@@ -184,8 +186,17 @@ impl<'x> Capture<'x> {
             grant_version: self.xen.gnttab_get_version(self.domid)?.max(1),
             interval_ms,
             config_size,
+            term,
             is_rehearsal: false,
         })
+    }
+
+    /// Has the domain stand still outside of a checkpoint.
+    ///
+    /// # Errors
+    /// Errors of Xen; ESRCH when the domain is gone.
+    pub fn pause(&self) -> Result<Pause<'_>, XenError> {
+        Pause::begin(self.xen, self.domid)
     }
 
     /// Whether the domain still runs.

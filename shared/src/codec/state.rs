@@ -31,6 +31,8 @@ pub struct DomainDescription {
     pub interval_ms: u32,
     /// Bytes of the xl configuration that follows.
     pub config_size: u32,
+    /// The arbiter's term in which the session begins; 0 when there is no arbiter.
+    pub term: u64,
     /// A rehearsal: the guest is no domain, and no twin is built for it.
     pub is_rehearsal: bool,
 }

@@ -192,6 +192,7 @@ pub(super) mod tests {
             grant_version: 1,
             interval_ms: 25,
             config_size: 11,
+            term: 3,
             is_rehearsal: false,
         }
     }

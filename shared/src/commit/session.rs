@@ -29,6 +29,8 @@ pub struct CommitOptions<'a> {
     pub state_directory: &'a str,
     /// An xl configuration to use instead of the primary's.
     pub twin_config: Option<&'a str>,
+    /// An arbiter decides whether a twin may live.
+    pub has_arbiter: bool,
 }
 
 /// Why a domain is refused; the primary is told.
@@ -49,6 +51,11 @@ pub enum CommitFault {
     Staging(StagingFault),
     /// A domain came where only rehearsals are taken.
     RehearsalsOnly,
+    /// One of the hosts has an arbiter and the other has none.
+    Arbiter {
+        /// This one has.
+        is_here: bool,
+    },
     /// There is no memory for the replica.
     Replica(MemoryError),
     /// The replica is not what the guest was.
@@ -68,6 +75,11 @@ impl fmt::Display for CommitFault {
             Self::RehearsalsOnly => f.write_str(
                 "the backup stands by for rehearsals only: start it without --rehearse-only there",
             ),
+            Self::Arbiter { is_here } => {
+                let (with, without) =
+                    if *is_here { ("backup", "primary") } else { ("primary", "backup") };
+                write!(f, "the {with} has an arbiter and the {without} none: give both the same")
+            }
             Self::Replica(error) => write!(f, "the backup has too little memory: {error}"),
             Self::Mismatch(Mismatch { epoch, is_memory: false }) => {
                 write!(f, "MISMATCH: the replica is not the guest as it was at epoch {epoch}")
@@ -219,6 +231,12 @@ impl<'a> Commit<'a> {
         self.intake.description().map_or("", |description| description.name.as_str())
     }
 
+    /// The arbiter's term in which the session began; 0 when there is no session, or no arbiter.
+    #[must_use]
+    pub fn term(&self) -> u64 {
+        self.intake.description().map_or(0, |description| description.term)
+    }
+
     /// The twin's number, while there is one.
     #[must_use]
     pub fn twin_domid(&self) -> Option<Domid> {
@@ -328,6 +346,9 @@ impl<'a> Commit<'a> {
     fn build_twin(&mut self) -> Result<CommitEvent, CommitFault> {
         let description = self.intake.description().expect("a whole opening has a description");
         let host = self.twins.as_mut().ok_or(CommitFault::RehearsalsOnly)?;
+        if self.options.has_arbiter != (description.term > 0) {
+            return Err(CommitFault::Arbiter { is_here: self.options.has_arbiter });
+        }
         let config = match self.options.twin_config {
             Some(path) => TwinConfig::File(path),
             None if self.intake.config().is_empty() => {

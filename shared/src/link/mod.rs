@@ -45,4 +45,4 @@ pub use primary::PrimaryLink;
 pub use process::{Activity, Ending, LinkProcess, Turns};
 
 /// Version of the session protocol: what the messages mean, beside how they look.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;

@@ -1,7 +1,7 @@
 //! The command line of `backup-helper`.
 
 use super::error::UsageError;
-use super::values::{Link, Value, take_options};
+use super::values::{ArbiterKind, Link, Value, take_options};
 use super::{STATE_DIRECTORY_DEFAULT, StatusOptions};
 use crate::text::FixedText;
 
@@ -27,6 +27,8 @@ pub struct StandByOptions<'a> {
     pub key_file: &'a str,
     /// Path of an xl configuration for the twin, in place of the primary's.
     pub twin_config: Option<&'a str>,
+    /// Who decides which host lives.
+    pub arbiter: ArbiterKind<'a>,
     /// Xen is not needed, and no domain is taken.
     pub rehearses_only: bool,
     /// Silence after which the primary counts as lost, in milliseconds.
@@ -63,6 +65,8 @@ fn parse_stand_by<'a>(
     let mut key_file = Value::new("--key-file");
     let mut twin_config = Value::new("--twin-config");
     let mut rehearse_only = Value::flag("--rehearse-only");
+    let mut arbiter = Value::new("--arbiter");
+    let mut no_arbiter = Value::flag("--no-arbiter");
     let mut timeout = Value::new("--timeout-ms");
     let mut receive_core = Value::new("--receive-core");
     let mut commit_core = Value::new("--commit-core");
@@ -74,6 +78,8 @@ fn parse_stand_by<'a>(
             &mut key_file,
             &mut twin_config,
             &mut rehearse_only,
+            &mut arbiter,
+            &mut no_arbiter,
             &mut timeout,
             &mut receive_core,
             &mut commit_core,
@@ -87,6 +93,11 @@ fn parse_stand_by<'a>(
         link: link.link()?,
         key_file: key_file.required()?,
         twin_config: twin_config.text(),
+        // A rehearsal is nobody who could live.
+        arbiter: match rehearse_only.is_given() {
+            true => ArbiterKind::None,
+            false => arbiter.arbiter(&no_arbiter)?,
+        },
         rehearses_only: rehearse_only.is_given(),
         timeout_ms: timeout.timeout_ms()?,
         receive_core: receive_core.core()?,
@@ -119,7 +130,8 @@ mod tests {
 
     #[test]
     fn stand_by_is_read() {
-        let line = "stand-by --link=eth1=52:54:00:12:34:56 --key-file k --commit-core 3";
+        let line =
+            "stand-by --link=eth1=52:54:00:12:34:56 --key-file k --commit-core 3 --no-arbiter";
         let Ok(BackupRequest::StandBy(options)) = parse(line) else { panic!() };
         assert_eq!((options.link.interface, options.commit_core), ("eth1", Some(3)));
         assert_eq!((options.twin_config, options.timeout_ms), (None, 500));
@@ -136,6 +148,15 @@ mod tests {
             (
                 "stand-by --link eth1",
                 "--link eth1: give IFACE=PEER_MAC, as in eth1=52:54:00:12:34:56",
+            ),
+            (
+                "stand-by --link eth1=52:54:00:12:34:56 --key-file k",
+                "give --arbiter exec:PATH, which decides who lives when the link is cut, or \
+                 --no-arbiter, with which both hosts may live then: see --help",
+            ),
+            (
+                "stand-by --link eth1=52:54:00:12:34:56 --key-file k --arbiter etcd",
+                "--arbiter etcd: give exec:/PATH/OF/PROGRAM",
             ),
             ("stand-by --rehearse-only=yes", "--rehearse-only takes no value: see --help"),
             ("protect", "there is no command protect: see --help"),

@@ -26,6 +26,8 @@ pub enum UsageError {
     ValueUnwanted(&'static str),
     /// An option that the command needs was not given.
     OptionMissing(&'static str),
+    /// Neither an arbiter nor that there is none was told, or both.
+    ArbiterUnclear,
     /// A value is not what the option takes.
     ValueWrong {
         /// The option.
@@ -64,6 +66,10 @@ impl fmt::Display for UsageError {
             Self::ValueMissing(option) => write!(formatter, "{option} needs a value: see --help"),
             Self::ValueUnwanted(option) => write!(formatter, "{option} takes no value: see --help"),
             Self::OptionMissing(option) => write!(formatter, "{option} is missing: see --help"),
+            Self::ArbiterUnclear => formatter.write_str(
+                "give --arbiter exec:PATH, which decides who lives when the link is cut, or \
+                 --no-arbiter, with which both hosts may live then: see --help",
+            ),
             Self::ValueWrong { option, value, expected } => {
                 write!(formatter, "{option} {value}: give {expected}")
             }

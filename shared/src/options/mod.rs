@@ -15,7 +15,7 @@ pub use error::UsageError;
 pub use primary::{PrimaryRequest, ProtectOptions, parse_primary};
 pub use rehearse::RehearseOptions;
 pub use replication::ReplicationOptions;
-pub use values::{GateKind, Interval, Link};
+pub use values::{ArbiterKind, GateKind, Interval, Link};
 
 /// Where the programs keep their status records when `--state-dir` does not say otherwise.
 pub const STATE_DIRECTORY_DEFAULT: &str = "/run/pollux";
@@ -34,6 +34,7 @@ pub const PRIMARY_HELP: &str = "\
 primary-helper: protects a running Xen guest, so that it survives the loss of this host
 
     primary-helper protect --domain NAME|ID --config XL.CFG --link IFACE=PEER_MAC --key-file FILE
+                           --arbiter exec:PATH | --no-arbiter
                            [--interval-ms 25|auto] [--pause-target-us 500] [--timeout-ms 500]
                            [--gate plug|none] [--ring 64M] [--delta-cache 64M]
                            [--capture-core N] [--ship-core N] [--state-dir /run/pollux]
@@ -47,6 +48,8 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
     --config        its xl configuration; the backup builds the twin from it
     --link          interface of the replication network, and the backup's MAC address there
     --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
+    --arbiter       program that decides which host lives when the link is cut (docs/arbiter.md)
+    --no-arbiter    there is none: both hosts may live then
     --interval-ms   time between checkpoints, 5 to 10000; auto: as short as the costs allow
     --pause-target-us  longest pause wanted; pages that would not fit into it are copied before
     --timeout-ms    silence after which the backup counts as lost, 50 to 60000
@@ -73,13 +76,16 @@ Exit status: 0 ended as asked, 1 failed, 2 usage.
 pub const BACKUP_HELP: &str = "\
 backup-helper: keeps the twin of a protected Xen guest, and brings it to life when its host is lost
 
-    backup-helper stand-by --link IFACE=PEER_MAC --key-file FILE [--twin-config XL.CFG]
-                           [--rehearse-only] [--timeout-ms 500] [--receive-core N] [--commit-core N]
-                           [--state-dir /run/pollux]
+    backup-helper stand-by --link IFACE=PEER_MAC --key-file FILE
+                           --arbiter exec:PATH | --no-arbiter | --rehearse-only
+                           [--twin-config XL.CFG] [--timeout-ms 500] [--receive-core N]
+                           [--commit-core N] [--state-dir /run/pollux]
     backup-helper status   [--state-dir /run/pollux]
 
     --link          interface of the replication network, and the primary's MAC address there
     --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
+    --arbiter       program that decides which host lives when the link is cut (docs/arbiter.md)
+    --no-arbiter    there is none: both hosts may live then
     --twin-config   xl configuration for the twin, in place of the one that the primary sends
     --rehearse-only  take rehearsals and no domains; needs no Xen
     --timeout-ms    silence after which the primary counts as lost, 50 to 60000

@@ -3,7 +3,7 @@
 use super::error::UsageError;
 use super::rehearse::{RehearseOptions, parse_rehearse};
 use super::replication::{ReplicationOptions, ReplicationValues};
-use super::values::{GateKind, Value, take_options};
+use super::values::{ArbiterKind, GateKind, Value, take_options};
 use super::{STATE_DIRECTORY_DEFAULT, StatusOptions};
 use crate::text::FixedText;
 
@@ -29,6 +29,8 @@ pub struct ProtectOptions<'a> {
     pub domain: &'a str,
     /// Path of its xl configuration.
     pub config: &'a str,
+    /// Who decides which host lives.
+    pub arbiter: ArbiterKind<'a>,
     /// How output is held back.
     pub gate: GateKind,
     /// How epochs are made and sent.
@@ -63,12 +65,21 @@ fn parse_protect<'a>(
     let mut domain = Value::new("--domain");
     let mut config = Value::new("--config");
     let mut gate = Value::new("--gate");
+    let mut arbiter = Value::new("--arbiter");
+    let mut no_arbiter = Value::flag("--no-arbiter");
     let mut state_directory = Value::new("--state-dir");
     let mut replication = ReplicationValues::new();
     let wants_help = take_options(
         arguments,
         &mut [
-            &mut [&mut domain, &mut config, &mut gate, &mut state_directory],
+            &mut [
+                &mut domain,
+                &mut config,
+                &mut gate,
+                &mut arbiter,
+                &mut no_arbiter,
+                &mut state_directory,
+            ],
             &mut replication.all(),
         ],
     )?;
@@ -78,6 +89,7 @@ fn parse_protect<'a>(
     Ok(PrimaryRequest::Protect(ProtectOptions {
         domain: domain.required()?,
         config: config.required()?,
+        arbiter: arbiter.arbiter(&no_arbiter)?,
         gate: gate.gate()?,
         replication: replication.read()?,
         state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
@@ -106,8 +118,7 @@ mod tests {
     use std::string::{String, ToString};
     use std::vec::Vec;
 
-    const PROTECT: &str =
-        "protect --domain web --config w.cfg --link eth1=52:54:00:12:34:56 --key-file k";
+    const PROTECT: &str = "protect --domain web --config w.cfg --link eth1=52:54:00:12:34:56 --key-file k --no-arbiter";
 
     fn parse(line: &str) -> Result<PrimaryRequest<'_>, UsageError> {
         parse_primary(line.split_whitespace())

@@ -11,7 +11,7 @@ use crate::limits::{
     RING_ENTRY_COUNT_PRIMARY, RING_ENTRY_COUNT_PRIMARY_MAX, RING_ENTRY_COUNT_PRIMARY_MIN,
     TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
 };
-use crate::text::FixedText;
+use crate::text::{self, FixedText};
 
 /// One replication link: an interface and the peer's address on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,15 @@ pub enum GateKind {
     #[default]
     Plug,
     /// Not at all: output can outrun the backup's state.
+    None,
+}
+
+/// Who decides which host may live when they have lost each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArbiterKind<'a> {
+    /// The program at this path.
+    Exec(&'a str),
+    /// Nobody: both hosts may live.
     None,
 }
 
@@ -167,6 +176,18 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// `exec:PATH`, which must be given unless the flag `without` is.
+    pub fn arbiter(&self, without: &Self) -> Result<ArbiterKind<'a>, UsageError> {
+        match (self.value, without.is_given()) {
+            (None, true) => Ok(ArbiterKind::None),
+            (Some(value), false) => match value.strip_prefix("exec:") {
+                Some(path) if path.starts_with('/') => Ok(ArbiterKind::Exec(path)),
+                _ => Err(UsageError::wrong(self.name, value, "exec:/PATH/OF/PROGRAM")),
+            },
+            _ => Err(UsageError::ArbiterUnclear),
+        }
+    }
+
     /// `plug` or `none`; plug when the option was not given.
     pub fn gate(&self) -> Result<GateKind, UsageError> {
         match self.value {
@@ -192,22 +213,14 @@ fn parse_link(text: &str) -> Option<Link<'_>> {
     let (interface, mac) = text.split_once('=')?;
     let name_fits = (1..=INTERFACE_NAME_SIZE_MAX).contains(&interface.len());
     let name_is_one = !interface.contains(|c: char| c == '/' || c.is_whitespace());
-    (name_fits && name_is_one).then_some(Link { interface, peer_mac: parse_mac(mac)? })
+    (name_fits && name_is_one).then_some(Link { interface, peer_mac: parse_station(mac)? })
 }
 
-/// Six pairs of hexadecimal digits with colons; a single station's address, not all zero.
-fn parse_mac(text: &str) -> Option<[u8; 6]> {
-    let mut mac = [0; 6];
-    let mut parts = text.split(':');
-    for byte in &mut mac {
-        let part = parts.next().filter(|part| part.len() == 2)?;
-        if !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        *byte = u8::from_str_radix(part, 16).ok()?;
-    }
+/// A single station's address, not all zero.
+fn parse_station(text: &str) -> Option<[u8; 6]> {
+    let mac = text::parse_mac(text)?;
     let is_group = mac[0] & 1 == 1;
-    (parts.next().is_none() && !is_group && mac != [0; 6]).then_some(mac)
+    (!is_group && mac != [0; 6]).then_some(mac)
 }
 
 /// Fills the values of all groups from a command's arguments. Tells whether `--help` was among them.
@@ -255,7 +268,7 @@ fn unknown(option: Opt<&str>) -> UsageError {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_link, parse_mac, parse_size};
+    use super::{parse_link, parse_size, parse_station};
 
     #[test]
     fn sizes_have_a_unit_or_none() {
@@ -282,7 +295,7 @@ mod tests {
 
     #[test]
     fn macs_are_single_stations() {
-        assert_eq!(parse_mac("52:54:00:aB:34:56"), Some([0x52, 0x54, 0, 0xab, 0x34, 0x56]));
+        assert_eq!(parse_station("52:54:00:aB:34:56"), Some([0x52, 0x54, 0, 0xab, 0x34, 0x56]));
         for wrong in [
             "",
             "52:54:00:ab:34",
@@ -293,7 +306,7 @@ mod tests {
             "01:80:c2:00:00:00",
             "00:00:00:00:00:00",
         ] {
-            assert_eq!(parse_mac(wrong), None, "{wrong}");
+            assert_eq!(parse_station(wrong), None, "{wrong}");
         }
     }
 

@@ -2,7 +2,9 @@
 
 use core::fmt;
 
+use crate::arbiter::Record;
 use crate::capture::CaptureError;
+use crate::platform::linux::arbiter_program::ArbiterError;
 use crate::platform::linux::file::FileError;
 use crate::platform::linux::output_gate::GateError;
 use crate::platform::linux::process::ProcessEnd;
@@ -34,6 +36,16 @@ pub enum ProtectError {
     Ring(RingError),
     /// The ship half ended by itself.
     ShipEnded(ProcessEnd),
+    /// The ship half ended by itself, and nobody told the backup, which may take over.
+    ShipEndedHolding(ProcessEnd),
+    /// The arbiter cannot be asked.
+    Arbiter(ArbiterError),
+    /// By the arbiter's record another host runs the guest.
+    HeldElsewhere(Record),
+    /// The arbiter gave the guest to another host while it ran here.
+    LivesElsewhere(Record),
+    /// The operator ended protection before the arbiter had decided.
+    Undecided,
     /// The trace cannot be mapped.
     TraceFile(FileError),
     /// The trace cannot be replayed.
@@ -69,13 +81,29 @@ impl fmt::Display for ProtectError {
             Self::Capture(error) => error.fmt(f),
             Self::Gate(error) => error.fmt(f),
             Self::Ring(error) => error.fmt(f),
-            Self::ShipEnded(end) => {
-                write!(
-                    f,
-                    "the sending half {end}, and the backup may take over: output that was held \
-                     stays held; start protection again, or destroy the guest here if it lives there"
-                )
-            }
+            Self::ShipEnded(end) => write!(f, "the sending half {end}: start protection again"),
+            Self::ShipEndedHolding(end) => write!(
+                f,
+                "the sending half {end}, and the backup may take over: output that was held \
+                 stays held; start protection again, or destroy the guest here if it lives there"
+            ),
+            Self::Arbiter(error) => write!(f, "--arbiter: {error}"),
+            Self::HeldElsewhere(record) => write!(
+                f,
+                "the guest lives on another host{}: protect it there; or, if it surely does not, \
+                 reset the arbiter's record",
+                HolderOf(record)
+            ),
+            Self::LivesElsewhere(record) => write!(
+                f,
+                "the backup has taken over{}: the guest here is paused and its output held: \
+                 destroy it",
+                HolderOf(record)
+            ),
+            Self::Undecided => f.write_str(
+                "the arbiter has not decided who lives: the guest stays paused and its output held; \
+                 start protection again when the arbiter answers, then `xl unpause` the guest",
+            ),
             Self::TraceFile(error) => write!(f, "--trace: {error}"),
             Self::Trace(error) => write!(f, "--trace: {error}"),
             Self::GuestEnded(end) => write!(f, "the rehearsed guest {end}: start it again"),
@@ -96,6 +124,18 @@ impl fmt::Display for ProtectError {
     }
 }
 
+/// Who holds which term, as an addition to a sentence.
+struct HolderOf<'a>(&'a Record);
+
+impl fmt::Display for HolderOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.holder {
+            Some(holder) => write!(f, " ({holder}, by the arbiter's term {})", self.0.term),
+            None => Ok(()),
+        }
+    }
+}
+
 impl core::error::Error for ProtectError {}
 
 macro_rules! from {
@@ -110,6 +150,7 @@ macro_rules! from {
 
 from! {
     Xen(XenError), Xenstore(XenstoreError), Capture(CaptureError), Gate(GateError), Ring(RingError),
+    Arbiter(ArbiterError),
 }
 
 impl<E> From<E> for ProtectError

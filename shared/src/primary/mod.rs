@@ -5,6 +5,7 @@
 //! and epochs. Ship's half is started here too. How a checkpoint is taken, how frames are held and
 //! how entries travel is left to `capture`, `gate` and `link`.
 
+mod arbitration;
 mod domain_epochs;
 mod epochs;
 mod error;

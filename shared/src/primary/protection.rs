@@ -2,6 +2,7 @@
 
 use heapless::String;
 
+use super::arbitration::Arbitration;
 use super::domain_epochs::DomainEpochs;
 use super::epochs::Epochs;
 use super::error::ProtectError;
@@ -10,7 +11,7 @@ use super::surroundings::Program;
 use crate::capture::{Capture, CaptureError, EpochOutput, FullCopyProgress, ShutdownReason, Store};
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::options::ProtectOptions;
-use crate::platform::linux::process;
+use crate::platform::linux::process::{self, ProcessEnd};
 use crate::platform::linux::status_file::StatusFile;
 use crate::ring::{Control, GoodbyeReason, Producer};
 use crate::status::{Histogram, PauseSummary, Role, State, StatusRecord};
@@ -35,6 +36,7 @@ pub(super) struct Protection<'a> {
     pub domid: u16,
     pub config: &'a [u8],
     pub store: Store,
+    pub arbitration: Arbitration,
     pub program: Program,
     pub status: StatusFile,
     /// A killed helper's gate is still there; it is taken over with the first session.
@@ -60,13 +62,19 @@ impl Protection<'_> {
         // First the backup hears that it shall not take over, then the guest's output is let go.
         producer.control().set_stop(reason);
         producer.control().leave_session();
-        let released = match self.program.end_ship(GOODBYE_MS_MAX) {
-            // Nobody has told the backup, and it will take over: nothing may leave any more.
-            Some(end) => Err(ProtectError::ShipEnded(end)),
-            None => self.program.close_gate().map_err(ProtectError::from),
+        let ship_end = self.program.end_ship(GOODBYE_MS_MAX);
+        let released = match &result {
+            // Decided already: the output stays held.
+            Err(ProtectError::LivesElsewhere(_) | ProtectError::Undecided) => Ok(()),
+            _ => self.let_output_go(&capture, producer.control(), ship_end),
         };
         if let (Err(first), Err(second)) = (&result, &released)
-            && !matches!(first, ProtectError::ShipEnded(_))
+            && !matches!(
+                first,
+                ProtectError::ShipEnded(_)
+                    | ProtectError::ShipEndedHolding(_)
+                    | ProtectError::LivesElsewhere(_)
+            )
         {
             // The first is told when the program ends; that output is still held must be told too.
             crate::log!("{}: {second}", self.name);
@@ -87,6 +95,22 @@ impl Protection<'_> {
         self.status.remove();
         crate::log!("{}: protection ended, the guest runs on", self.name);
         Ok(())
+    }
+
+    /// Protection is over, and ship has ended as `ship_end` says unless it took its leave: the output
+    /// may pass if nobody else runs the guest.
+    fn let_output_go(
+        &mut self,
+        capture: &Capture<'_>,
+        control: Control<'_>,
+        ship_end: Option<ProcessEnd>,
+    ) -> Result<(), ProtectError> {
+        self.settle(capture, control)?;
+        match ship_end {
+            // Nobody has told the backup, and it will take over: nothing may leave any more.
+            Some(end) if !self.arbitration.is_there() => Err(ProtectError::ShipEndedHolding(end)),
+            _ => Ok(self.program.close_gate()?),
+        }
     }
 
     fn sessions(
@@ -171,6 +195,7 @@ impl Protection<'_> {
             &self.name,
             self.options.replication.interval.shortest_ms(),
             config_size,
+            self.arbitration.term(),
         )?;
         let config = self.config;
         steps::send_description(self, &description, config, output)
@@ -182,8 +207,11 @@ impl Protection<'_> {
         capture: &mut Capture<'_>,
         control: Control<'_>,
     ) -> Result<(), ProtectError> {
-        if let Some(end) = self.program.ship_end_while_holding() {
-            return Err(ProtectError::ShipEnded(end));
+        self.settle(capture, control)?;
+        if let Some(end) = self.program.ship_end_while_holding()
+            && !self.arbitration.is_there()
+        {
+            return Err(ProtectError::ShipEndedHolding(end));
         }
         self.state = State::Unprotected;
         let released = self.program.pass_through();
@@ -205,7 +233,7 @@ impl Protection<'_> {
         Ok(())
     }
 
-    fn write_status(&mut self, control: Control<'_>, figures: &EpochFigures) {
+    pub fn write_status(&mut self, control: Control<'_>, figures: &EpochFigures) {
         let gate = self.program.gate_counters();
         let link = control.counters();
         self.status.write(&StatusRecord {

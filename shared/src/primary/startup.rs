@@ -5,9 +5,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use heapless::String;
 
+use super::arbitration::Arbitration;
 use super::error::ProtectError;
 use super::protection::Protection;
 use super::surroundings::Program;
+use crate::arbiter::HostId;
 use crate::capture::{Capture, Store, preconditions};
 use crate::codec::page::{PageEncoder, ShadowCache};
 use crate::limits::{DOMAIN_NAME_SIZE_MAX, XENSTORE_ANSWER_MS_MAX_PRIMARY, XL_CONFIG_SIZE_MAX};
@@ -56,6 +58,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     let mut store = open_xenstore(XENSTORE_ANSWER_MS_MAX_PRIMARY)?;
     let (domid, name) = find_domain(&mut store, options.domain)?;
     preconditions::check(&xen, &mut store, domid)?;
+    let arbitration = Arbitration::begin(options.arbiter, HostId(socket.mac()), &name)?;
     let status = StatusFile::create(options.state_directory, &name, Role::Primary)?;
     signals::install();
     set_panic_hook(let_guest_run);
@@ -67,7 +70,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         pin_to_core(core)?;
     }
     lock_memory()?;
-    let (gate, has_left_gate) = open_gate(options, domid, &name)?;
+    let (gate, has_left_gate) = open_gate(options, domid, &name, arbitration)?;
     let mut program = Program::new(gate, ship, watched, options.replication.capture_core.is_some());
     GUEST.store(u32::from(domid), Ordering::Release);
     crate::log!("{name}: looking for the guest's structures");
@@ -91,6 +94,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         domid,
         config,
         store,
+        arbitration,
         program,
         status,
         has_left_gate,
@@ -171,16 +175,17 @@ fn release_previous(
     Ok(())
 }
 
-/// Opens the gate, unless a helper that was killed has left one at this very domain: the guest may
-/// live on the backup by now, so what is held stays held until a backup stands by again, and true
-/// is returned.
+/// Opens the gate, unless a helper that was killed has left one at this very domain, and no arbiter has
+/// said that the guest lives here: it may live on the backup by now, so what is held stays held until a
+/// backup stands by again, and true is returned.
 fn open_gate(
     options: &ProtectOptions<'_>,
     domid: Domid,
     name: &str,
+    arbitration: Arbitration,
 ) -> Result<(OutputGate, bool), ProtectError> {
     match options.gate {
-        GateKind::Plug if OutputGate::is_left_over(domid)? => {
+        GateKind::Plug if !arbitration.is_there() && OutputGate::is_left_over(domid)? => {
             crate::log!(
                 "{name}: an earlier helper was killed and left its gate: the guest's output stays \
                  as it is until a backup answers; if the guest lives there now, destroy it here"

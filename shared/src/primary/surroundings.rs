@@ -35,6 +35,8 @@ pub struct Program {
     ship: Child,
     ship_end: Option<ProcessEnd>,
     looks: u32,
+    /// An epoch that could be revived has ended: the backup may have it.
+    has_revivable_epoch: bool,
     /// This half's own view of the ring, to say for a dead ship that the link is down.
     ring: Consumer,
     is_dedicated: bool,
@@ -51,6 +53,7 @@ impl Program {
             ship,
             ship_end: None,
             looks: 0,
+            has_revivable_epoch: false,
             ring,
             is_dedicated,
             is_urgent: false,
@@ -71,8 +74,20 @@ impl Program {
         if epoch < EPOCH_REVIVABLE_FIRST { Ok(()) } else { self.gate.acknowledge(epoch) }
     }
 
-    /// Everything leaves from now on, as long as nobody protects the guest.
+    /// Whether the backup may have an epoch of this session that it could revive.
+    pub const fn has_revivable_epoch(&self) -> bool {
+        self.has_revivable_epoch
+    }
+
+    /// Whether the operator wants protection to end.
+    pub fn is_stop_wanted(&self) -> bool {
+        signals::stop_requested()
+    }
+
+    /// Everything leaves from now on, as long as nobody protects the guest: the session is over, and
+    /// nobody revives anything of it.
     pub fn pass_through(&mut self) -> Result<(), GateError> {
+        self.has_revivable_epoch = false;
         self.gate.release_all()
     }
 
@@ -173,6 +188,7 @@ impl Surroundings for Program {
         if epoch < EPOCH_REVIVABLE_FIRST {
             return true;
         }
+        self.has_revivable_epoch = true;
         match self.gate.end_epoch(epoch) {
             Ok(()) => true,
             Err(error) => {

@@ -19,6 +19,7 @@ const ACKED_EPOCH: usize = 16;
 const PEER_PHASE: usize = 24;
 const LAST_HEARD: usize = 32;
 const LEAVING: usize = 40;
+const FAREWELL: usize = 48;
 const COUNTERS: usize = 64;
 const PEER_REFUSAL: usize = 512;
 const PEER_FIGURES: usize = 768;
@@ -65,6 +66,7 @@ impl<'a> Control<'a> {
     pub fn announce_session(&self, session: u64) {
         assert!(session != 0 && self.domain_session() == 0);
         self.store(GOODBYE, 0);
+        self.store(FAREWELL, 0);
         self.store(ACKED_EPOCH, 0);
         self.store(PEER_PHASE, Phase::Idle as u64);
         self.set_peer_figures(&RehearsalFigures::default());
@@ -139,6 +141,18 @@ impl<'a> Control<'a> {
     /// has had its time.
     pub fn set_leaving(&self, is_leaving: bool) {
         self.store(LEAVING, u64::from(is_leaving));
+    }
+
+    /// Primary: whether the backup has left the last session for good, of its own accord or in answer to
+    /// our goodbye: it revives nothing of that session.
+    #[must_use]
+    pub fn has_farewell(&self) -> bool {
+        self.load(FAREWELL) != 0
+    }
+
+    /// Primary: says so, before the session is dropped or the leave is over.
+    pub fn note_farewell(&self) {
+        self.store(FAREWELL, 1);
     }
 
     /// When the last authentic frame came, in microseconds of this host's monotonic clock; 0

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const RECORD_SIZE: usize = 512;
 
 /// The first bytes of a slot; the last one counts the versions of the record.
-const MAGIC: [u8; 8] = *b"pollux\0\x03";
+const MAGIC: [u8; 8] = *b"pollux\0\x04";
 const CHECKSUM_SIZE: usize = 8;
 const PAYLOAD_OFFSET: usize = MAGIC.len() + CHECKSUM_SIZE;
 
@@ -36,6 +36,8 @@ pub enum State {
     Protected,
     /// Primary: the backup is lost, the guest runs without protection.
     Unprotected,
+    /// Either: the peer is lost, and the arbiter has not decided who lives.
+    Undecided,
     /// Backup: waiting for a primary.
     Waiting,
     /// Backup: receiving the first full copy.
@@ -55,6 +57,7 @@ impl fmt::Display for State {
             Self::FullCopy => "full-copy",
             Self::Protected => "protected",
             Self::Unprotected => "unprotected",
+            Self::Undecided => "undecided",
             Self::Waiting => "waiting",
             Self::Receiving => "receiving",
             Self::StandBy => "stand-by",

@@ -83,7 +83,7 @@ impl BackupLink {
         let goodbye = frame.header.frame_type == FrameType::Goodbye;
         if !self.is_in_session() {
             // The last session's. Its peer may have missed our Farewell.
-            self.farewell_due |= goodbye;
+            self.farewell_due |= goodbye && !self.is_too_late;
             self.counters.frames_unexpected += u64::from(!goodbye);
             return Ok(());
         }

@@ -69,6 +69,7 @@ impl PrimaryLink {
             }
             FrameType::Farewell => {
                 if let State::Leaving(leaving) = self.state {
+                    ring.control().note_farewell();
                     self.left(leaving.then, ring);
                 }
                 Ok(())

@@ -75,6 +75,7 @@ impl PrimaryLink {
     /// The peer has ended the session.
     pub(super) fn lose(&mut self, goodbye: GoodbyeReason, ring: &Consumer) {
         self.counters.frame_size = 0;
+        ring.control().note_farewell();
         ring.control().drop_session(Some(goodbye));
         match self.state {
             State::Leaving(leaving) => self.left(leaving.then, ring),

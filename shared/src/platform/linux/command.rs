@@ -46,7 +46,7 @@ pub enum CommandError {
 impl fmt::Display for CommandError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound => formatter.write_str("it was not found in PATH: install it"),
+            Self::NotFound => formatter.write_str("there is no such executable file: install it"),
             Self::Arguments => formatter.write_str("its arguments are too long"),
             Self::Fork(error) => error.fmt(formatter),
             Self::System(errno) => ErrnoText(*errno).fmt(formatter),
@@ -80,6 +80,17 @@ impl Program {
             })
             .map(|path| Self { path })
             .ok_or(CommandError::NotFound)
+    }
+
+    /// The program at this path.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] when there is no executable file.
+    pub fn at(path: &str) -> Result<Self, CommandError> {
+        let kept = FixedText::new(path);
+        let is_there =
+            kept.as_str() == path && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+        if is_there { Ok(Self { path: kept }) } else { Err(CommandError::NotFound) }
     }
 
     /// Where it was found.

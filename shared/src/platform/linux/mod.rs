@@ -6,6 +6,7 @@
 //! does not offer. No file here decides anything about protection.
 
 pub mod affinity;
+pub mod arbiter_program;
 pub mod available;
 pub mod clock;
 pub mod command;

@@ -166,6 +166,7 @@ fn epochs(
         grant_version: 1,
         interval_ms: options.replication.interval.shortest_ms(),
         config_size: 0,
+        term: 0,
         is_rehearsal: true,
     };
     steps::send_description(rehearsal, &description, &[], output)?;

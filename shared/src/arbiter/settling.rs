@@ -1,0 +1,114 @@
+//! What an end does about a session that is over: who lives must be settled before it goes on.
+//!
+//! Both ends do the same. Time and answers come in as arguments.
+
+use super::{Claim, HostId, Record, Verdict};
+use crate::limits::ARBITER_RETRY_MS;
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Ask the arbiter now, with this claim, and [`note`](Settling::note) what it says.
+    Ask(Claim),
+    /// Nothing before this time, in microseconds; the guest does not live here so far.
+    Wait {
+        /// When to look again.
+        until_us: u64,
+    },
+    /// The guest may live here, in this term.
+    Live {
+        /// The term.
+        term: u64,
+    },
+    /// It lives elsewhere.
+    Yield {
+        /// Who holds which term.
+        record: Record,
+    },
+}
+
+/// The question who lives, until it is settled.
+#[derive(Clone, Copy, Debug)]
+pub struct Settling {
+    claim: Claim,
+    ask_at_us: u64,
+    verdict: Option<Verdict>,
+}
+
+impl Settling {
+    /// The session that is over began in `term`; its other end may go on with the guest.
+    #[must_use]
+    pub const fn new(term: u64, own: HostId) -> Self {
+        Self { claim: Claim { term, own }, ask_at_us: 0, verdict: None }
+    }
+
+    /// What is to be done. `has_farewell`: the other end has said that it does not go on with the
+    /// guest, so nobody else claims this term.
+    #[must_use]
+    pub fn next(&self, now_us: u64, has_farewell: bool) -> Next {
+        match self.verdict {
+            Some(Verdict::Granted { term }) => Next::Live { term },
+            Some(Verdict::Denied { record }) => Next::Yield { record },
+            _ if has_farewell => Next::Live { term: self.claim.term },
+            _ if now_us >= self.ask_at_us => Next::Ask(self.claim),
+            _ => Next::Wait { until_us: self.ask_at_us },
+        }
+    }
+
+    /// The arbiter has answered with this record, or not at all.
+    pub fn note(&mut self, now_us: u64, record: Option<Record>) {
+        self.ask_at_us = now_us + ARBITER_RETRY_MS * 1000;
+        self.verdict = record.map(|record| self.claim.judge(record));
+    }
+
+    /// What the arbiter knows, if that is older than what this end knows: it has lost its memory.
+    #[must_use]
+    pub const fn forgotten(&self) -> Option<Record> {
+        match self.verdict {
+            Some(Verdict::Forgotten { record }) => Some(record),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: HostId = HostId([2, 0, 0, 0, 0, 1]);
+    const PEER: HostId = HostId([2, 0, 0, 0, 0, 2]);
+    const CLAIM: Claim = Claim { term: 4, own: OWN };
+
+    #[test]
+    fn it_asks_until_it_is_answered() {
+        let mut settling = Settling::new(4, OWN);
+        assert_eq!(settling.next(10, false), Next::Ask(CLAIM));
+        settling.note(10, None);
+        let until_us = 10 + ARBITER_RETRY_MS * 1000;
+        assert_eq!(settling.next(11, false), Next::Wait { until_us });
+        assert_eq!(settling.next(until_us, false), Next::Ask(CLAIM));
+        let record = Record { term: 5, holder: Some(PEER) };
+        settling.note(until_us, Some(record));
+        assert_eq!(settling.next(until_us, false), Next::Yield { record });
+        // Whatever comes later, what the arbiter has said stays.
+        assert_eq!(settling.next(until_us, true), Next::Yield { record });
+    }
+
+    #[test]
+    fn a_farewell_settles_it_in_the_same_term() {
+        let mut settling = Settling::new(4, OWN);
+        settling.note(0, None);
+        assert_eq!(settling.next(1, true), Next::Live { term: 4 });
+    }
+
+    #[test]
+    fn an_arbiter_that_has_forgotten_is_asked_again() {
+        let mut settling = Settling::new(4, OWN);
+        let record = Record { term: 0, holder: None };
+        settling.note(0, Some(record));
+        assert_eq!(settling.forgotten(), Some(record));
+        assert!(matches!(settling.next(1, false), Next::Wait { .. }));
+        settling.note(0, Some(Record { term: 5, holder: Some(OWN) }));
+        assert_eq!(settling.next(1, false), Next::Live { term: 5 });
+    }
+}

@@ -1,0 +1,202 @@
+//! An arbiter that is a program of the operator's: `--arbiter exec:PATH`.
+//!
+//! It is run as `PATH get DOMAIN` or `PATH claim DOMAIN TERM HOLDER`, and its last line is the record
+//! as it is afterwards; `docs/arbiter.md` has the whole contract. What the record means is the
+//! `arbiter` room's business.
+
+use super::clock::monotonic_us;
+use super::command::{CommandError, Program};
+use crate::arbiter::{Claim, HostId, Next, Record, Settling, Verdict};
+use crate::limits::ARBITER_ANSWER_MS_MAX;
+use crate::text::FixedText;
+use core::fmt;
+
+/// Bytes of the program's output that are kept; its last line must lie in them.
+const OUTPUT_SIZE_MAX: usize = 2048;
+/// Bytes of a line of the program that an error repeats.
+const SHOWN_SIZE_MAX: usize = 120;
+
+/// The arbiter has not decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArbiterError {
+    /// Its program could not be run to its end.
+    Command(CommandError),
+    /// It says why it cannot decide.
+    Failed(FixedText<SHOWN_SIZE_MAX>),
+    /// Its last line is no record.
+    Answer(FixedText<SHOWN_SIZE_MAX>),
+    /// Its record is older than what this host knows.
+    Forgotten {
+        /// The record's term.
+        term: u64,
+        /// The term that this host knows.
+        known: u64,
+    },
+}
+
+impl ArbiterError {
+    const fn forgotten(record: Record, known: u64) -> Self {
+        Self::Forgotten { term: record.term, known }
+    }
+}
+
+impl fmt::Display for ArbiterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the arbiter has not decided: ")?;
+        match self {
+            Self::Command(error) => error.fmt(f),
+            Self::Failed(line) => write!(f, "{line}"),
+            Self::Answer(line) => {
+                write!(f, "{line}: that is no line `TERM HOLDER`: mend its program")
+            }
+            Self::Forgotten { term, known } => write!(
+                f,
+                "its record has term {term} and is older than this host's {known}: restore it"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ArbiterError {}
+
+/// The program, and who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct ArbiterProgram {
+    program: Program,
+    own: HostId,
+}
+
+impl ArbiterProgram {
+    /// The program at `path`, asked by the host `own`.
+    ///
+    /// # Errors
+    /// [`ArbiterError::Command`] when it is no executable file.
+    pub fn open(path: &str, own: HostId) -> Result<Self, ArbiterError> {
+        let program = Program::at(path).map_err(ArbiterError::Command)?;
+        Ok(Self { program, own })
+    }
+
+    /// The host that asks.
+    pub const fn own(&self) -> HostId {
+        self.own
+    }
+
+    /// Takes the next term for this host, if no other holds the domain: what was begun in an earlier
+    /// term can claim nothing any more.
+    ///
+    /// # Errors
+    /// [`ArbiterError`] when there is no decision.
+    pub fn take_up(&self, domain: &str) -> Result<Verdict, ArbiterError> {
+        let record = self.ask(&["get", domain])?;
+        if record.holder.is_some_and(|holder| holder != self.own) {
+            return Ok(Verdict::Denied { record });
+        }
+        let claim = Claim { term: record.term, own: self.own };
+        match claim.judge(self.claim(domain, claim)?) {
+            Verdict::Forgotten { record } => Err(ArbiterError::forgotten(record, claim.term)),
+            decided => Ok(decided),
+        }
+    }
+
+    /// Asks once if it is time to, and tells why there is no decision yet.
+    pub fn settle(
+        &self,
+        domain: &str,
+        settling: &mut Settling,
+        now_us: u64,
+    ) -> Option<ArbiterError> {
+        let Next::Ask(claim) = settling.next(now_us, false) else { return None };
+        let answer = self.claim(domain, claim);
+        settling.note(monotonic_us(), answer.ok());
+        let forgotten = settling.forgotten().map(|it| ArbiterError::forgotten(it, claim.term));
+        answer.err().or(forgotten)
+    }
+
+    /// Claims the term after the claim's, and returns the record that there is afterwards.
+    ///
+    /// # Errors
+    /// [`ArbiterError`] when there is no answer. The claim may have passed all the same: it can be
+    /// repeated.
+    pub fn claim(&self, domain: &str, claim: Claim) -> Result<Record, ArbiterError> {
+        let term = FixedText::<20>::format(format_args!("{}", claim.term));
+        let own = FixedText::<17>::format(format_args!("{}", claim.own));
+        self.ask(&["claim", domain, term.as_str(), own.as_str()])
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<Record, ArbiterError> {
+        let mut output = [0; OUTPUT_SIZE_MAX];
+        let output = self.program.run(arguments, &mut output, ARBITER_ANSWER_MS_MAX);
+        let output = output.map_err(ArbiterError::Command)?;
+        let line = output.last_line();
+        if !output.succeeded() {
+            return Err(ArbiterError::Failed(FixedText::new(line)));
+        }
+        Record::parse(line).ok_or(ArbiterError::Answer(FixedText::new(line)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::string::ToString;
+
+    const OWN: HostId = HostId([2, 0, 0, 0, 0, 1]);
+
+    /// An arbiter that answers with `script`, which finds its arguments in `$*`.
+    fn arbiter(name: &str, script: &str) -> (ArbiterProgram, std::path::PathBuf) {
+        let folder =
+            std::env::temp_dir().join(std::format!("arbiter-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("program");
+        std::fs::write(&path, std::format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        (ArbiterProgram::open(path.to_str().unwrap(), OWN).unwrap(), folder)
+    }
+
+    #[test]
+    fn a_claim_names_domain_term_and_host() {
+        let script =
+            r#"echo "note: $*"; [ "$*" = "claim web 7 02:00:00:00:00:01" ] && echo 8 "$4""#;
+        let (arbiter, folder) = arbiter("claim", script);
+        let claim = |term| arbiter.claim("web", Claim { term, own: OWN });
+        assert_eq!(claim(7), Ok(Record { term: 8, holder: Some(OWN) }));
+        let line = "the arbiter has not decided: note: claim web 6 02:00:00:00:00:01";
+        assert_eq!(claim(6).unwrap_err().to_string(), line);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_taken_up_was_nobody_elses() {
+        let script = r#"case $1$2 in
+            getfree) echo 0 - ;;
+            getown) echo 3 02:00:00:00:00:01 ;;
+            gettaken) echo 3 02:00:00:00:00:02 ;;
+            claimtaken) exit 1 ;;
+            claim*) echo $(($3 + 1)) $4 ;;
+        esac"#;
+        let (arbiter, folder) = arbiter("take-up", script);
+        assert_eq!(arbiter.take_up("free"), Ok(Verdict::Granted { term: 1 }));
+        assert_eq!(arbiter.take_up("own"), Ok(Verdict::Granted { term: 4 }));
+        let record = Record { term: 3, holder: Some(HostId([2, 0, 0, 0, 0, 2])) };
+        assert_eq!(arbiter.take_up("taken"), Ok(Verdict::Denied { record }));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn no_answer_is_no_decision() {
+        for (name, script, expected) in [
+            ("silent", "exit 0", ArbiterError::Answer(FixedText::new("it said nothing"))),
+            ("failed", "echo no server; exit 1", ArbiterError::Failed(FixedText::new("no server"))),
+            ("old", "echo 2 02:00:00:00:00:01", ArbiterError::Forgotten { term: 2, known: 5 }),
+        ] {
+            let (arbiter, folder) = arbiter(name, script);
+            let mut settling = Settling::new(5, OWN);
+            assert_eq!(arbiter.settle("web", &mut settling, 0), Some(expected));
+            assert!(matches!(settling.next(0, false), Next::Wait { .. }));
+            std::fs::remove_dir_all(folder).unwrap();
+        }
+        let missing = ArbiterProgram::open("/nonexistent/arbiter", OWN);
+        assert_eq!(missing.unwrap_err(), ArbiterError::Command(CommandError::NotFound));
+    }
+}
