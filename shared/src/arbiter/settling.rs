@@ -36,10 +36,17 @@ pub struct Settling {
 }
 
 impl Settling {
-    /// The session that is over began in `term`; its other end may go on with the guest.
+    /// The session that is over began in `term`. There is nothing to settle when it brought no epoch that
+    /// could be revived, or when the other end has said that it does not go on with the guest.
     #[must_use]
-    pub const fn new(term: u64, own: HostId) -> Self {
-        Self { claim: Claim { term, own }, ask_at_us: 0, verdict: None }
+    pub fn begin(
+        term: u64,
+        own: HostId,
+        has_revivable_epoch: bool,
+        has_farewell: bool,
+    ) -> Option<Self> {
+        let settling = Self { claim: Claim { term, own }, ask_at_us: 0, verdict: None };
+        (has_revivable_epoch && !has_farewell).then_some(settling)
     }
 
     /// What is to be done. `has_farewell`: the other end has said that it does not go on with the
@@ -80,8 +87,14 @@ mod tests {
     const CLAIM: Claim = Claim { term: 4, own: OWN };
 
     #[test]
+    fn nothing_is_settled_without_need() {
+        assert!(Settling::begin(4, OWN, false, false).is_none());
+        assert!(Settling::begin(4, OWN, true, true).is_none());
+    }
+
+    #[test]
     fn it_asks_until_it_is_answered() {
-        let mut settling = Settling::new(4, OWN);
+        let mut settling = Settling::begin(4, OWN, true, false).unwrap();
         assert_eq!(settling.next(10, false), Next::Ask(CLAIM));
         settling.note(10, None);
         let until_us = 10 + ARBITER_RETRY_MS * 1000;
@@ -96,14 +109,14 @@ mod tests {
 
     #[test]
     fn a_farewell_settles_it_in_the_same_term() {
-        let mut settling = Settling::new(4, OWN);
+        let mut settling = Settling::begin(4, OWN, true, false).unwrap();
         settling.note(0, None);
         assert_eq!(settling.next(1, true), Next::Live { term: 4 });
     }
 
     #[test]
     fn an_arbiter_that_has_forgotten_is_asked_again() {
-        let mut settling = Settling::new(4, OWN);
+        let mut settling = Settling::begin(4, OWN, true, false).unwrap();
         let record = Record { term: 0, holder: None };
         settling.note(0, Some(record));
         assert_eq!(settling.forgotten(), Some(record));

@@ -26,7 +26,8 @@ impl StandingBy<'_> {
     /// Claims the guest whose primary is lost, until there is a decision.
     pub(super) fn settle(&mut self, epoch: u64) -> Life {
         let Some(arbiter) = self.arbiter else { return Life::Here };
-        let mut settling = Settling::new(self.commit.term(), arbiter.own());
+        let begun = Settling::begin(self.commit.term(), arbiter.own(), true, false);
+        let Some(mut settling) = begun else { return Life::Here };
         loop {
             let name = self.commit.domain_name();
             match settling.next(clock::monotonic_us(), false) {

@@ -71,16 +71,20 @@ impl Protection<'_> {
         control: Control<'_>,
     ) -> Result<(), ProtectError> {
         let Some(arbiter) = self.arbitration.program else { return Ok(()) };
-        if !self.program.has_revivable_epoch() || control.has_farewell() {
-            return Ok(());
-        }
+        let begun = Settling::begin(
+            self.arbitration.term,
+            arbiter.own(),
+            self.program.has_revivable_epoch(),
+            control.has_farewell(),
+        );
+        let Some(settling) = begun else { return Ok(()) };
         let pause = match capture.pause() {
             Ok(pause) => Some(pause),
             // There is nothing to stand still; but it may live on the backup.
             Err(error) if error.errno == Errno::ESRCH => None,
             Err(error) => return Err(error.into()),
         };
-        let decided = self.ask_until_decided(&arbiter, control);
+        let decided = self.ask_until_decided(&arbiter, settling, control);
         match (&decided, pause) {
             (_, None) => {}
             (Ok(()), Some(pause)) => pause.end()?,
@@ -92,9 +96,9 @@ impl Protection<'_> {
     fn ask_until_decided(
         &mut self,
         arbiter: &ArbiterProgram,
+        mut settling: Settling,
         control: Control<'_>,
     ) -> Result<(), ProtectError> {
-        let mut settling = Settling::new(self.arbitration.term, arbiter.own());
         loop {
             match settling.next(clock::monotonic_us(), control.has_farewell()) {
                 Next::Ask(_) => {

@@ -101,8 +101,8 @@ impl fmt::Display for ProtectError {
                 HolderOf(record)
             ),
             Self::Undecided => f.write_str(
-                "the arbiter has not decided who lives: the guest stays paused and its output held; \
-                 start protection again when the arbiter answers, then `xl unpause` the guest",
+                "the arbiter has not decided who lives: the guest stays paused and its output held: \
+                 start protection again when the arbiter answers",
             ),
             Self::TraceFile(error) => write!(f, "--trace: {error}"),
             Self::Trace(error) => write!(f, "--trace: {error}"),

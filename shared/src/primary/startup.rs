@@ -33,7 +33,7 @@ use crate::platform::processor::check_processor;
 use crate::platform::vector;
 use crate::ring::{Consumer, Producer, Ring};
 use crate::start::{StartError, open_link};
-use crate::status::{Histogram, Role, State};
+use crate::status::{Histogram, Role, State, StatusRecord};
 use crate::text::FixedText;
 use crate::wire::SecretKey;
 use crate::xen::xenstore::domains::{domid_of_name, name_of_domid};
@@ -63,6 +63,9 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     signals::install();
     set_panic_hook(let_guest_run);
     release_previous(&mut store, &status, domid)?;
+    if arbitration.is_there() {
+        resume_undecided(&xen, &status, domid)?;
+    }
     take_precedence();
     let (ship, producer, watched) = start_ship(&options.replication, socket, key)?;
     // Now that ship is started: capture's core is not ship's.
@@ -171,6 +174,16 @@ fn release_previous(
     let previous = status.previous().map_or(domid, |record| record.domid);
     if previous != domid && name_of_domid(store, previous)?.is_none() {
         OutputGate::remove_left_overs(previous)?;
+    }
+    Ok(())
+}
+
+/// Lets a guest run that an earlier helper has paused because nobody had decided whether it may: now
+/// it may.
+fn resume_undecided(xen: &Xen, status: &StatusFile, domid: Domid) -> Result<(), ProtectError> {
+    let is_ours = |record: &StatusRecord| record.domid == domid && record.state == State::Undecided;
+    if status.previous().is_some_and(is_ours) {
+        xen.unpausedomain(domid)?;
     }
     Ok(())
 }

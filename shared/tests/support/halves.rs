@@ -29,6 +29,11 @@ pub struct Capture {
     /// All sessions' ends, with the goodbye that came.
     pub losses: Vec<Option<GoodbyeReason>>,
     pub sessions: u64,
+    /// Added to a session's number, to tell those of several rings apart.
+    pub tag_base: u64,
+    /// Stays in a session that is over until told to [`leave`](Self::leave) it.
+    pub waits_to_leave: bool,
+    pub is_over: bool,
 }
 
 impl Capture {
@@ -46,7 +51,21 @@ impl Capture {
             ahead_max: 1,
             losses: Vec::new(),
             sessions: 0,
+            tag_base: 0,
+            waits_to_leave: false,
+            is_over: false,
         }
+    }
+
+    /// What the session is known by at both ends.
+    pub fn tag(&self) -> u64 {
+        self.tag_base + self.session
+    }
+
+    /// Leaves a session that is over.
+    pub fn leave(&mut self) {
+        self.ring.control().leave_session();
+        (self.session, self.is_over) = (0, false);
     }
 
     pub fn is_up(&self) -> bool {
@@ -70,14 +89,18 @@ impl Capture {
             self.session = session;
             self.sessions += 1;
             self.ring.begin().unwrap();
-            self.stream = Stream::new(self.seed, session, self.pages_max);
+            self.stream = Stream::new(self.seed, self.tag(), self.pages_max);
             (self.produced_epoch, self.acked_epoch) = (0, 0);
             return;
         }
         if control.link_session() != self.session {
-            self.losses.push(control.goodbye());
-            control.leave_session();
-            self.session = 0;
+            if !self.is_over {
+                self.losses.push(control.goodbye());
+            }
+            self.is_over = true;
+            if !self.waits_to_leave {
+                self.leave();
+            }
             return;
         }
         let acked = control.acked_epoch();
@@ -120,6 +143,11 @@ pub struct Commit {
     pub refusal: Option<String>,
     /// Does nothing at all.
     pub asleep: bool,
+    /// What the session is known by at both ends, once that has come.
+    pub tag: Option<u64>,
+    /// Stays in a session that is over until told to [`leave`](Self::leave) it.
+    pub waits_to_leave: bool,
+    pub is_over: bool,
 }
 
 impl Commit {
@@ -139,7 +167,16 @@ impl Commit {
             losses: VecDeque::new(),
             refusal: None,
             asleep: false,
+            tag: None,
+            waits_to_leave: false,
+            is_over: false,
         }
+    }
+
+    /// Leaves a session that is over.
+    pub fn leave(&mut self) {
+        self.ring.control().leave_session();
+        (self.session, self.is_over) = (0, false);
     }
 
     pub fn is_up(&self) -> bool {
@@ -148,7 +185,7 @@ impl Commit {
 
     /// Joins, leaves, or checks at most `entry_count` entries.
     pub fn step(&mut self, entry_count: u64) {
-        if self.asleep {
+        if self.asleep || self.is_over {
             return;
         }
         if self.session == 0 {
@@ -171,8 +208,10 @@ impl Commit {
         if lost {
             let goodbye = self.ring.control().goodbye();
             self.losses.push_back((goodbye, self.complete_epoch));
-            self.ring.control().leave_session();
-            self.session = 0;
+            self.is_over = true;
+            if !self.waits_to_leave {
+                self.leave();
+            }
         }
     }
 
@@ -181,6 +220,7 @@ impl Commit {
         self.session = session;
         self.ring.begin().unwrap();
         (self.stream, self.next, self.made, self.complete_epoch) = (None, 0, 0, 0);
+        self.tag = None;
         self.twin.clear();
         if let Some(text) = &self.refusal {
             self.ring.control().set_refusal(text);
@@ -193,6 +233,7 @@ impl Commit {
         if index == 0 {
             self.ring.copy_out(0, 0, &mut bytes[..8]);
             let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+            self.tag = Some(tag);
             self.stream = Some(Stream::new(self.seed, tag, self.pages_max));
             self.ring.raise_capacity(self.capacity);
             self.ring.control().set_phase(Phase::Receiving);

@@ -191,7 +191,7 @@ mod tests {
             ("old", "echo 2 02:00:00:00:00:01", ArbiterError::Forgotten { term: 2, known: 5 }),
         ] {
             let (arbiter, folder) = arbiter(name, script);
-            let mut settling = Settling::new(5, OWN);
+            let mut settling = Settling::begin(5, OWN, true, false).unwrap();
             assert_eq!(arbiter.settle("web", &mut settling, 0), Some(expected));
             assert!(matches!(settling.next(0, false), Next::Wait { .. }));
             std::fs::remove_dir_all(folder).unwrap();
