@@ -10,7 +10,8 @@ use super::error::ProtectError;
 use super::protection::Protection;
 use super::surroundings::Program;
 use crate::arbiter::HostId;
-use crate::capture::{Capture, Store, preconditions};
+use crate::capture::preconditions::{self, Refusal};
+use crate::capture::{Capture, CaptureError, Store};
 use crate::codec::page::{PageEncoder, ShadowCache};
 use crate::limits::{DOMAIN_NAME_SIZE_MAX, XENSTORE_ANSWER_MS_MAX_PRIMARY, XL_CONFIG_SIZE_MAX};
 use crate::link::ship::Ship;
@@ -57,15 +58,20 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     let xen = Xen::open()?;
     let mut store = open_xenstore(XENSTORE_ANSWER_MS_MAX_PRIMARY)?;
     let (domid, name) = find_domain(&mut store, options.domain)?;
-    preconditions::check(&xen, &mut store, domid)?;
-    let arbitration = Arbitration::begin(options.arbiter, HostId(socket.mac()), &name)?;
+    let checked = preconditions::check(&xen, &mut store, domid);
+    let is_paused = matches!(checked, Err(CaptureError::Refused(Refusal::Paused)));
+    if !is_paused {
+        checked?;
+    }
     let status = StatusFile::create(options.state_directory, &name, Role::Primary)?;
+    let arbitration = Arbitration::begin(options.arbiter, HostId(socket.mac()), &name)?;
+    if is_paused {
+        resume_undecided(&xen, &status, domid)?;
+        preconditions::check(&xen, &mut store, domid)?;
+    }
     signals::install();
     set_panic_hook(let_guest_run);
     release_previous(&mut store, &status, domid)?;
-    if arbitration.is_there() {
-        resume_undecided(&xen, &status, domid)?;
-    }
     take_precedence();
     let (ship, producer, watched) = start_ship(&options.replication, socket, key)?;
     // Now that ship is started: capture's core is not ship's.
@@ -179,7 +185,7 @@ fn release_previous(
 }
 
 /// Lets a guest run that an earlier helper has paused because nobody had decided whether it may: now
-/// it may.
+/// it may. What another tool has paused stays so.
 fn resume_undecided(xen: &Xen, status: &StatusFile, domid: Domid) -> Result<(), ProtectError> {
     let is_ours = |record: &StatusRecord| record.domid == domid && record.state == State::Undecided;
     if status.previous().is_some_and(is_ours) {
