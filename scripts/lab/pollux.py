@@ -12,10 +12,12 @@ from lab.guest import config_path
 from lab.instance import Lab
 from lab.machine import Host
 from lab.packages import build_programs
-from lab.settings import GUEST_NAME, LabError, release_folder
+from lab.settings import ARBITERS, ETCD_PORT, GUEST_NAME, MANAGEMENT_ADDRESS, LabError, release_folder
 
 KEY_PATH = "/etc/pollux/key"
 STATE_FOLDER = "/run/pollux"
+ARBITER_PATH = "/usr/sbin/pollux-etcd"
+ARBITER_CONFIGURATION = f"http://{MANAGEMENT_ADDRESS}:{ETCD_PORT}\n"
 HELPERS = ("primary-helper", "backup-helper")
 
 
@@ -32,6 +34,12 @@ class Protection:
     interval_ms: int = INTERVAL_MS_BY_VCPUS[1]
     timeout_ms: int = 2000
     gate: str = "plug"
+    # Whether the lab's `Arbiter` decides which host lives, or each host by itself.
+    arbiter: bool = False
+
+    @property
+    def _arbiter_option(self) -> str:
+        return f"--arbiter exec:{ARBITER_PATH}" if self.arbiter else "--no-arbiter"
 
     def protect_command(self, primary: Host) -> str:
         """`primary-helper protect` for the lab's guest."""
@@ -39,7 +47,7 @@ class Protection:
             f"primary-helper protect --domain {GUEST_NAME} --config {config_path(self.vcpus)} "
             f"--link repl0={primary.plan.peer.mac('repl')} --key-file {KEY_PATH} "
             f"--interval-ms {self.interval_ms} --timeout-ms {self.timeout_ms} --gate {self.gate} "
-            f"--state-dir {STATE_FOLDER}"
+            f"{self._arbiter_option} --state-dir {STATE_FOLDER}"
         )
 
     def stand_by_command(self, backup: Host) -> str:
@@ -47,7 +55,7 @@ class Protection:
         return (
             f"backup-helper stand-by --link repl0={backup.plan.peer.mac('repl')} --key-file {KEY_PATH} "
             f"--twin-config {config_path(self.vcpus)} --timeout-ms {self.timeout_ms} "
-            f"--state-dir {STATE_FOLDER}"
+            f"{self._arbiter_option} --state-dir {STATE_FOLDER}"
         )
 
 
@@ -117,10 +125,12 @@ def build_helpers() -> None:
 
 
 def install(host: Host, key: bytes) -> None:
-    """Puts both helpers and the shared key on a host."""
+    """Puts both helpers, the shared key and the arbiter's program on a host."""
     for program in HELPERS:
         host.push(release_folder() / program, f"/usr/sbin/{program}", 0o755)
     host.push(key, KEY_PATH, 0o600)
+    host.push(ARBITERS / "etcd", ARBITER_PATH, 0o755)
+    host.push(ARBITER_CONFIGURATION.encode(), "/etc/pollux/etcd")
 
 
 def new_key() -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+ARBITERS = REPOSITORY / "scripts/arbiters"
 ROOTFS = Path(__file__).resolve().parent / "rootfs"
 TARGET_TRIPLE = "x86_64-unknown-linux-gnu"
 
@@ -15,6 +16,8 @@ GUEST_CONTROL_PORT = 7000
 GUEST_STREAM_PORT = 7001
 GUEST_TCP_SINK_PORT = 7002
 GUEST_UDP_SINK_PORT = 7003
+ETCD_PORT = 2379
+ETCD_PEER_PORT = 2380
 
 GUEST_NAME = "guest"
 GUEST_ADDRESS = "10.77.0.10"

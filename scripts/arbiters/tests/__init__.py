@@ -1,0 +1,1 @@
+"""Tests of the arbiters, each under this machine's sh and under a busybox that has nothing else."""
