@@ -212,6 +212,44 @@ fn a_primary_that_is_lost_in_a_rehearsal_is_nothing_to_revive() {
 }
 
 #[test]
+fn the_halves_that_face_the_network_have_no_rights_left() {
+    let Some(hosts) = Hosts::new("the_halves_that_face_the_network") else { return };
+    let backup = hosts.backup(PATIENT_MS);
+    let words = ["--memory", "8M", "--dirty-pages", "10", "--seconds", "300"];
+    let mut primary = hosts.rehearse(&words).stdout(Stdio::null()).spawn().unwrap();
+    while !std::fs::read_to_string(&backup.log).unwrap().contains("a replica of 2048 pages") {
+        assert!(primary.try_wait().unwrap().is_none(), "the rehearsal has ended");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let has_filters = status_of("self").contains("Seccomp_filters:");
+    for program in [&primary, &backup.child] {
+        let pid = program.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let mut statuses = children.split_whitespace().map(status_of);
+        // The rehearsed guest is another child of the primary, and nobody's user is the link half's.
+        let status =
+            statuses.find(|status| status.contains("\nUid:\t65534\t65534\t65534\t65534\n"));
+        let status = status.expect("one half is nobody");
+        for line in ["Gid:\t65534\t65534\t65534\t65534", "Groups:\t ", "NoNewPrivs:\t1"] {
+            assert!(status.lines().any(|found| found == line), "{line}: {status}");
+        }
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert!(status.contains(&format!("\n{set}:\t0000000000000000\n")), "{set}: {status}");
+        }
+        assert_eq!(status.contains("\nSeccomp:\t2\n"), has_filters, "{status}");
+    }
+    // Asked to end by an operator, both halves of each still can.
+    let asked = Command::new("kill").arg(primary.id().to_string()).status().unwrap();
+    assert!(asked.success() && primary.wait().unwrap().success());
+    let said = backup.end();
+    assert!(said.contains("the primary has taken leave"), "{said}");
+}
+
+fn status_of(process: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{process}/status")).unwrap()
+}
+
+#[test]
 fn a_trace_is_replayed_and_a_broken_one_refused() {
     let Some(hosts) = Hosts::new("a_trace_is_replayed") else { return };
     let mut trace = b"PLXTRC01".to_vec();

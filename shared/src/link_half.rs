@@ -14,6 +14,7 @@ use crate::platform::linux::priority::take_precedence;
 use crate::platform::linux::privileges::{DropError, drop_privileges};
 use crate::platform::linux::process::Parent;
 use crate::platform::linux::program::ExitStatus;
+use crate::platform::linux::seccomp::leave_only_link_calls;
 use crate::platform::linux::usage::Usage;
 use crate::platform::linux::{clock, random};
 use crate::ring::ProcessFigures;
@@ -101,6 +102,13 @@ impl LinkHalf<'_> {
         drop_privileges(&self.socket.descriptors()).map_err(LinkHalfError::Drop)?;
         if !self.parent.die_with() {
             return Ok(());
+        }
+        // Last: what came before makes calls that are not left afterwards.
+        if !leave_only_link_calls().map_err(LinkHalfError::Drop)? {
+            crate::log!(
+                "WARNING: this kernel has no seccomp filters: the process at the network can make \
+                 any system call, with the rights of nobody; set CONFIG_SECCOMP_FILTER"
+            );
         }
         let mut host = LinuxHost { interface: self.link.interface, parent: self.parent };
         match turns.run(&mut self.socket, ring, &mut host, self.core.is_some()) {

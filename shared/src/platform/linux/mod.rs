@@ -31,6 +31,7 @@ pub mod privileges;
 pub mod process;
 pub mod program;
 pub mod random;
+pub mod seccomp;
 pub mod signals;
 pub mod status_file;
 mod string_functions;

@@ -1,4 +1,5 @@
-//! The system call instruction, for the calls that rustix does not offer.
+//! The system call instruction, for the calls that rustix does not offer, and the numbers of these
+//! and of those that the network half keeps.
 //!
 //! Everything here passes numbers to the kernel and hands its number back; each caller says why
 //! the numbers are right. Numbers are those of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
@@ -6,10 +7,18 @@
 use core::arch::asm;
 use rustix::io::Errno;
 
+/// `write(2)`.
+pub const SYSCALL_WRITE: usize = 1;
+/// `close(2)`.
+pub const SYSCALL_CLOSE: usize = 3;
 /// `rt_sigaction(2)`.
 pub const SYSCALL_RT_SIGACTION: usize = 13;
 /// `rt_sigreturn(2)`.
 pub const SYSCALL_RT_SIGRETURN: usize = 15;
+/// `sched_yield(2)`.
+pub const SYSCALL_SCHED_YIELD: usize = 24;
+/// `madvise(2)`.
+pub const SYSCALL_MADVISE: usize = 28;
 /// `setsockopt(2)`.
 pub const SYSCALL_SETSOCKOPT: usize = 54;
 /// `getsockopt(2)`.
@@ -20,14 +29,22 @@ pub const SYSCALL_FORK: usize = 57;
 pub const SYSCALL_EXECVE: usize = 59;
 /// `getrusage(2)`.
 pub const SYSCALL_GETRUSAGE: usize = 98;
+/// `getppid(2)`.
+pub const SYSCALL_GETPPID: usize = 110;
 /// `sched_setscheduler(2)`.
 pub const SYSCALL_SCHED_SETSCHEDULER: usize = 144;
+/// `clock_gettime(2)`.
+pub const SYSCALL_CLOCK_GETTIME: usize = 228;
 /// `exit_group(2)`.
 pub const SYSCALL_EXIT_GROUP: usize = 231;
+/// `ppoll(2)`.
+pub const SYSCALL_PPOLL: usize = 271;
 /// `recvmmsg(2)`.
 pub const SYSCALL_RECVMMSG: usize = 299;
 /// `sendmmsg(2)`.
 pub const SYSCALL_SENDMMSG: usize = 307;
+/// `seccomp(2)`, since Linux 3.17.
+pub const SYSCALL_SECCOMP: usize = 317;
 /// `close_range(2)`, since Linux 5.9.
 pub const SYSCALL_CLOSE_RANGE: usize = 436;
 
