@@ -4,7 +4,7 @@
 //! record cannot be written, since the disk is full or gone, is said once; protection goes on.
 
 use super::errno::ErrnoText;
-use super::file::{FileError, create_directory, read_small, write_all_at};
+use super::file::{FileError, create_directory, open_with_mode, read_small, write_all_at};
 use super::{clock, process};
 use crate::status::{
     RECORD_SIZE, RecordError, Role, StatusRecord, StatusReport, decode_record, encode_record,
@@ -110,8 +110,8 @@ impl StatusFile {
     }
 
     fn claim(&mut self) -> Result<(), Errno> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::open(self.path.as_str(), flags, Mode::from_raw_mode(0o644))?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
+        let file = open_with_mode(self.path.as_str(), flags, Mode::from_raw_mode(0o644))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let mut slot = [0; RECORD_SIZE];
         self.previous = read_small(self.path.as_str(), &mut slot)
@@ -191,8 +191,8 @@ fn for_each_record(
     mut show: impl FnMut(&StatusRecord),
 ) -> Result<(), StatusError> {
     let mut buffer = [MaybeUninit::uninit(); 4096];
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(folder) = rustix::fs::open(directory, flags, Mode::empty()) else {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let Ok(folder) = open_with_mode(directory, flags, Mode::empty()) else {
         return Ok(());
     };
     let mut entries = RawDir::new(folder, &mut buffer);
