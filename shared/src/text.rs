@@ -65,18 +65,6 @@ impl<const SIZE: usize> fmt::Debug for FixedText<SIZE> {
     }
 }
 
-impl<const SIZE: usize> serde::Serialize for FixedText<SIZE> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de, const SIZE: usize> serde::Deserialize<'de> for FixedText<SIZE> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&str>::deserialize(deserializer).map(Self::new)
-    }
-}
-
 /// Reads six pairs of hexadecimal digits with colons.
 #[must_use]
 pub fn parse_mac(text: &str) -> Option<[u8; 6]> {

@@ -56,7 +56,10 @@ impl EpochOrder {
     pub fn end_epoch(&mut self, epoch: u64) -> PlugAction {
         if let Phase::Holding { ended, acknowledged } = self.phase {
             assert!(acknowledged, "epoch {epoch} ended before epoch {ended} was acknowledged");
-            assert_eq!(epoch, ended + 1, "epochs end in order");
+            assert!(
+                epoch == ended + 1,
+                "epoch {epoch} ended after epoch {ended}: they end in order"
+            );
         }
         self.phase = Phase::Holding { ended: epoch, acknowledged: false };
         PlugAction::Buffer
@@ -68,7 +71,10 @@ impl EpochOrder {
     /// If `epoch` is not the one in flight: a frame would leave too early.
     #[must_use]
     pub fn acknowledge(&mut self, epoch: u64) -> PlugAction {
-        assert_eq!(self.in_flight(), Some(epoch), "only the epoch in flight can be acknowledged");
+        assert!(
+            self.in_flight() == Some(epoch),
+            "only the epoch in flight can be acknowledged, not epoch {epoch}"
+        );
         self.phase = Phase::Holding { ended: epoch, acknowledged: true };
         PlugAction::ReleaseOne
     }

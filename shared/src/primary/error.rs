@@ -141,6 +141,9 @@ impl core::error::Error for ProtectError {}
 macro_rules! from {
     ($($variant:ident($error:ty)),* $(,)?) => {
         $(impl From<$error> for ProtectError {
+            // Called, not copied to every `?`: errors are large, and rare.
+            #[cold]
+            #[inline(never)]
             fn from(error: $error) -> Self {
                 Self::$variant(error)
             }
@@ -157,6 +160,8 @@ impl<E> From<E> for ProtectError
 where
     StartError: From<E>,
 {
+    #[cold]
+    #[inline(never)]
     fn from(error: E) -> Self {
         Self::Start(error.into())
     }

@@ -34,7 +34,7 @@ use crate::platform::processor::check_processor;
 use crate::platform::vector;
 use crate::ring::{Consumer, Producer, Ring};
 use crate::start::{StartError, open_link};
-use crate::status::{Histogram, Role, State, StatusRecord};
+use crate::status::{Histogram, Role, SavedRecord, State};
 use crate::text::FixedText;
 use crate::wire::SecretKey;
 use crate::xen::xenstore::domains::{domid_of_name, name_of_domid};
@@ -187,7 +187,7 @@ fn release_previous(
 /// Lets a guest run that an earlier helper has paused because nobody had decided whether it may: now
 /// it may. What another tool has paused stays so.
 fn resume_undecided(xen: &Xen, status: &StatusFile, domid: Domid) -> Result<(), ProtectError> {
-    let is_ours = |record: &StatusRecord| record.domid == domid && record.state == State::Undecided;
+    let is_ours = |record: &SavedRecord| record.domid == domid && record.state == State::Undecided;
     if status.previous().is_some_and(is_ours) {
         xen.unpausedomain(domid)?;
     }

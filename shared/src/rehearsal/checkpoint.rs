@@ -36,12 +36,14 @@ impl RehearsedCapture {
     /// Never: the context fits its own size.
     #[must_use]
     pub fn new(guest: RehearsedGuest, drain_options: DrainOptions) -> Self {
+        // Not `expect`, which would bring the text of every error that cannot be.
+        let Ok(context) = context() else { unreachable!("the context fits its own size") };
         let entry_count_max = early_entry_count_max(guest.region.gfn_count());
         Self {
             guest,
             full_copy: FullCopy::default(),
             drain: Drain::new(drain_options, entry_count_max),
-            context: context().expect("the context fits its own size"),
+            context,
         }
     }
 

@@ -5,11 +5,12 @@
 //! `platform::linux::status_file` does.
 
 mod histogram;
+mod lines;
 mod record;
 mod report;
+mod slot;
 
 pub use histogram::{Histogram, PERCENTILE_MAX_ERROR_DIVISOR};
-pub use record::{
-    PauseSummary, RECORD_SIZE, RecordError, Role, State, StatusRecord, decode_record, encode_record,
-};
+pub use record::{PauseSummary, Role, State, StatusRecord};
 pub use report::StatusReport;
+pub use slot::{RECORD_SIZE, RecordError, SavedRecord, decode_record, encode_record};

@@ -1,23 +1,12 @@
-//! The record, and how it lies in its slot.
+//! The record.
 
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::ring::LinkCounters;
 use crate::text::FixedText;
-use blake2::{Blake2s256, Digest};
 use core::fmt;
-use serde::{Deserialize, Serialize};
-
-/// Bytes of a slot: magic, checksum, and the record with zeros behind it. It is written at once and
-/// never crosses a page, so a reader seldom sees half of one, and the checksum tells when it does.
-pub const RECORD_SIZE: usize = 512;
-
-/// The first bytes of a slot; the last one counts the versions of the record.
-const MAGIC: [u8; 8] = *b"pollux\0\x04";
-const CHECKSUM_SIZE: usize = 8;
-const PAYLOAD_OFFSET: usize = MAGIC.len() + CHECKSUM_SIZE;
 
 /// Which program writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// `primary-helper protect`.
     Primary,
@@ -25,8 +14,13 @@ pub enum Role {
     Backup,
 }
 
+impl Role {
+    /// Each, at the place that is its number in a slot.
+    pub const ALL: [Self; 2] = [Self::Primary, Self::Backup];
+}
+
 /// Where protection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Primary: looking for the backup.
     Connecting,
@@ -50,6 +44,22 @@ pub enum State {
     Running,
 }
 
+impl State {
+    /// Each, at the place that is its number in a slot.
+    pub const ALL: [Self; 10] = [
+        Self::Connecting,
+        Self::FullCopy,
+        Self::Protected,
+        Self::Unprotected,
+        Self::Undecided,
+        Self::Waiting,
+        Self::Receiving,
+        Self::StandBy,
+        Self::Reviving,
+        Self::Running,
+    ];
+}
+
 impl fmt::Display for State {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -68,7 +78,7 @@ impl fmt::Display for State {
 }
 
 /// How long the guest was paused, over all checkpoints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PauseSummary {
     /// Half of the pauses were not longer, in microseconds.
     pub p50_us: u64,
@@ -89,7 +99,7 @@ impl From<&super::Histogram> for PauseSummary {
 }
 
 /// What a helper tells about itself. What does not concern its role stays 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusRecord {
     /// Who writes.
     pub role: Role,
@@ -202,113 +212,6 @@ impl StatusRecord {
             page_bytes_stored: link.page_bytes_stored,
             session: link.sessions,
             ..self
-        }
-    }
-}
-
-/// What is in a slot is not a whole record of this version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordError;
-
-impl fmt::Display for RecordError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("not a status record of this version")
-    }
-}
-
-impl core::error::Error for RecordError {}
-
-/// Writes a record into a slot.
-pub fn encode_record(record: &StatusRecord) -> [u8; RECORD_SIZE] {
-    let mut slot = [0; RECORD_SIZE];
-    slot[..MAGIC.len()].copy_from_slice(&MAGIC);
-    let written = postcard::to_slice(record, &mut slot[PAYLOAD_OFFSET..]);
-    assert!(written.is_ok(), "the largest record fits: a test says so");
-    let checksum = checksum(&slot);
-    slot[MAGIC.len()..PAYLOAD_OFFSET].copy_from_slice(&checksum);
-    slot
-}
-
-/// Reads the record in a slot.
-///
-/// # Errors
-/// [`RecordError`] for anything but a whole record.
-pub fn decode_record(slot: &[u8]) -> Result<StatusRecord, RecordError> {
-    let slot: &[u8; RECORD_SIZE] = slot.try_into().map_err(|_| RecordError)?;
-    let is_whole =
-        slot[..MAGIC.len()] == MAGIC && slot[MAGIC.len()..PAYLOAD_OFFSET] == checksum(slot);
-    if !is_whole {
-        return Err(RecordError);
-    }
-    let (record, _) =
-        postcard::take_from_bytes(&slot[PAYLOAD_OFFSET..]).map_err(|_| RecordError)?;
-    Ok(record)
-}
-
-fn checksum(slot: &[u8; RECORD_SIZE]) -> [u8; CHECKSUM_SIZE] {
-    let hash = Blake2s256::digest(&slot[PAYLOAD_OFFSET..]);
-    *hash.first_chunk().expect("a hash is longer than a checksum")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{
-        FixedText, PauseSummary, RECORD_SIZE, RecordError, Role, State, StatusRecord,
-        decode_record, encode_record,
-    };
-    use proptest::prelude::{any, prop_assert_eq, proptest};
-
-    fn largest() -> StatusRecord {
-        let most = u64::MAX;
-        StatusRecord {
-            domain: FixedText::new(&"x".repeat(300)),
-            domid: u16::MAX,
-            written_us: most,
-            epoch: most,
-            acknowledged: most,
-            acknowledged_us: most,
-            interval_us: most,
-            pause: PauseSummary { p50_us: most, p99_us: most, max_us: most },
-            dirty_pages_last: most,
-            dirty_pages_mean: most,
-            bytes_sent: most,
-            bytes_received: most,
-            frames_retransmitted: most,
-            round_trip_us: most,
-            silence_us_max: most,
-            stall_us_max: most,
-            pages_raw: most,
-            pages_zero: most,
-            pages_unchanged: most,
-            pages_delta: most,
-            pages_lz4: most,
-            page_bytes_stored: most,
-            session: most,
-            gate_frames_held: most,
-            gate_frames_dropped: most,
-            ..StatusRecord::new(Role::Backup, State::Running, i32::MIN)
-        }
-    }
-
-    #[test]
-    fn the_largest_record_fits_and_comes_back() {
-        let record = largest();
-        assert_eq!(decode_record(&encode_record(&record)), Ok(record));
-        let record = StatusRecord::new(Role::Primary, State::Connecting, 1);
-        assert_eq!(decode_record(&encode_record(&record)), Ok(record));
-    }
-
-    proptest! {
-        #[test]
-        fn a_damaged_slot_is_refused(position in 0..RECORD_SIZE, flip in 1_u8..) {
-            let mut slot = encode_record(&largest());
-            slot[position] ^= flip;
-            prop_assert_eq!(decode_record(&slot), Err(RecordError));
-        }
-
-        #[test]
-        fn anything_else_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            prop_assert_eq!(decode_record(&bytes), Err(RecordError));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The monotonic clock, and waiting.
 
+use super::errno::ErrnoText;
 use rustix::thread::NanosleepRelativeResult;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
@@ -28,7 +29,7 @@ pub fn sleep_us(duration_us: u64) {
     match rustix::thread::nanosleep(&request) {
         NanosleepRelativeResult::Ok | NanosleepRelativeResult::Interrupted(_) => {}
         NanosleepRelativeResult::Err(errno) => {
-            panic!("nanosleep refused {duration_us} microseconds: {errno:?}")
+            panic!("nanosleep refused {duration_us} microseconds: {}", ErrnoText(errno))
         }
     }
 }

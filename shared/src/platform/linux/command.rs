@@ -2,6 +2,7 @@
 
 use super::clock::monotonic_us;
 use super::errno::ErrnoText;
+use super::file::is_accessible;
 use super::process::{Child, ForkError, Forked, ProcessEnd, fork};
 use super::program::{environment, environment_variable, exit_with};
 use super::syscall::{SYSCALL_EXECVE, syscall};
@@ -12,6 +13,7 @@ use core::ptr;
 use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::Access;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
@@ -75,8 +77,7 @@ impl Program {
         path.split(':')
             .map(|directory| FixedText::format(format_args!("{directory}/{name}")))
             .find(|path| {
-                rustix::fs::access(path.as_str(), rustix::fs::Access::EXEC_OK).is_ok()
-                    && path.as_str().ends_with(name)
+                is_accessible(path.as_str(), Access::EXEC_OK) && path.as_str().ends_with(name)
             })
             .map(|path| Self { path })
             .ok_or(CommandError::NotFound)

@@ -2,13 +2,17 @@
 
 use super::errno::ErrnoText;
 use crate::text::FixedText;
+use core::ffi::CStr;
 use core::fmt;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{Access, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 /// Bytes of a path that an error repeats; a longer path is cut there.
 pub const PATH_SIZE_SHOWN: usize = 96;
+/// Bytes of the longest path that the kernel takes, its NUL among them (PATH_MAX,
+/// include/uapi/linux/limits.h).
+const PATH_SIZE_MAX: usize = 4096;
 
 /// What was tried with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,8 +117,31 @@ pub fn read_small_with_ownership<'buffer>(
 }
 
 fn open(path: &str, flags: OFlags) -> Result<OwnedFd, FileError> {
-    retry(|| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty()))
+    open_with_mode(path, flags, Mode::empty())
         .map_err(|errno| FileError::new(FileOperation::Open, path, errno))
+}
+
+/// Opens a file that programs which this one starts do not get; `mode` is for one that is created.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn open_with_mode(path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    let mut buffer = [0; PATH_SIZE_MAX];
+    let path = terminated(path, &mut buffer)?;
+    retry(|| rustix::fs::open(path, flags | OFlags::CLOEXEC, mode))
+}
+
+/// The path with a NUL behind it, as the kernel takes it. rustix would do that as well, with a copy
+/// of its own for each kind of call, which adds up.
+fn terminated<'buffer>(
+    path: &str,
+    buffer: &'buffer mut [u8; PATH_SIZE_MAX],
+) -> Result<&'buffer CStr, Errno> {
+    let size = path.len();
+    let target = buffer.get_mut(..=size).ok_or(Errno::NAMETOOLONG)?;
+    target[..size].copy_from_slice(path.as_bytes());
+    target[size] = 0;
+    CStr::from_bytes_with_nul(target).map_err(|_| Errno::INVAL)
 }
 
 fn read_to_end<'buffer>(
@@ -157,11 +184,11 @@ pub fn write_atomically(path: &str, bytes: &[u8]) -> Result<(), FileError> {
     let written = create(temporary.as_str())
         .and_then(|file| write_all_at(&file, temporary.as_str(), 0, bytes));
     let replaced = written.and_then(|()| {
-        retry(|| rustix::fs::rename(temporary.as_str(), path))
+        rename(temporary.as_str(), path)
             .map_err(|errno| FileError::new(FileOperation::Replace, path, errno))
     });
     if replaced.is_err() {
-        let _ = rustix::fs::unlink(temporary.as_str());
+        let _ = unlink(temporary.as_str());
     }
     replaced
 }
@@ -171,9 +198,8 @@ pub fn write_atomically(path: &str, bytes: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// What the kernel says.
 pub fn create(path: &str) -> Result<OwnedFd, FileError> {
-    let flags =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    retry(|| rustix::fs::open(path, flags, Mode::from_raw_mode(0o644)))
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+    open_with_mode(path, flags, Mode::from_raw_mode(0o644))
         .map_err(|errno| FileError::new(FileOperation::Write, path, errno))
 }
 
@@ -203,7 +229,9 @@ pub fn write_all_at(
 /// # Errors
 /// What the kernel says.
 pub fn create_directory(path: &str) -> Result<(), FileError> {
-    match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
+    let made = terminated(path, &mut [0; PATH_SIZE_MAX])
+        .and_then(|path| rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)));
+    match made {
         Ok(()) => Ok(()),
         Err(Errno::EXIST) => open(path, OFlags::RDONLY | OFlags::DIRECTORY).map(drop),
         Err(errno) => Err(FileError::new(FileOperation::CreateDirectory, path, errno)),
@@ -215,7 +243,7 @@ pub fn create_directory(path: &str) -> Result<(), FileError> {
 /// # Errors
 /// What the kernel says.
 pub fn remove(path: &str) -> Result<(), FileError> {
-    match rustix::fs::unlink(path) {
+    match unlink(path) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(FileError::new(FileOperation::Remove, path, errno)),
     }
@@ -223,7 +251,23 @@ pub fn remove(path: &str) -> Result<(), FileError> {
 
 /// Whether something is at the path that this process may see.
 pub fn exists(path: &str) -> bool {
-    rustix::fs::access(path, rustix::fs::Access::EXISTS).is_ok()
+    is_accessible(path, Access::EXISTS)
+}
+
+/// Whether this process may use what is at the path in this way.
+pub(super) fn is_accessible(path: &str, access: Access) -> bool {
+    terminated(path, &mut [0; PATH_SIZE_MAX])
+        .is_ok_and(|path| rustix::fs::access(path, access).is_ok())
+}
+
+fn unlink(path: &str) -> Result<(), Errno> {
+    rustix::fs::unlink(terminated(path, &mut [0; PATH_SIZE_MAX])?)
+}
+
+fn rename(from: &str, to: &str) -> Result<(), Errno> {
+    let (mut old, mut new) = ([0; PATH_SIZE_MAX], [0; PATH_SIZE_MAX]);
+    let (old, new) = (terminated(from, &mut old)?, terminated(to, &mut new)?);
+    retry(|| rustix::fs::rename(old, new))
 }
 
 fn retry<T>(mut operation: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {

@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mm::{self, MapFlags, ProtFlags};
 
-use super::file::{FileError, FileOperation};
+use super::file::{FileError, FileOperation, open_with_mode};
 
 /// A file's bytes for as long as this lives.
 ///
@@ -32,8 +32,8 @@ impl MappedFile {
     pub fn open(path: &str) -> Result<Self, FileError> {
         let opening = |errno| FileError::new(FileOperation::Open, path, errno);
         let reading = |errno| FileError::new(FileOperation::Read, path, errno);
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(opening)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let file = open_with_mode(path, flags, Mode::empty()).map_err(opening)?;
         let stat = rustix::fs::fstat(&file).map_err(reading)?;
         let size = usize::try_from(stat.st_size).map_err(|_| reading(Errno::FBIG))?;
         if size == 0 {

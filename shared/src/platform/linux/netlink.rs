@@ -76,7 +76,7 @@ impl NetlinkSocket {
     pub fn ask(
         &mut self,
         request: &Request,
-        read: impl FnMut(&Reply<'_>),
+        read: &mut dyn FnMut(&Reply<'_>),
     ) -> Result<(), NetlinkError> {
         self.send(request)?;
         self.collect(read)
@@ -91,7 +91,7 @@ impl NetlinkSocket {
     /// # Errors
     /// If the request could not be sent.
     pub fn send(&mut self, request: &Request) -> Result<(), NetlinkError> {
-        assert_eq!(self.unanswered, 0, "collect the answers before the next request");
+        assert!(self.unanswered == 0, "collect the answers before the next request");
         let sent = rustix::net::send(&self.fd, request.bytes(), SendFlags::empty());
         sent.map_err(|errno| NetlinkError { message: None, errno })?;
         self.unanswered = request.message_count();
@@ -102,7 +102,7 @@ impl NetlinkSocket {
     ///
     /// # Errors
     /// The first refusal.
-    pub fn collect(&mut self, mut read: impl FnMut(&Reply<'_>)) -> Result<(), NetlinkError> {
+    pub fn collect(&mut self, read: &mut dyn FnMut(&Reply<'_>)) -> Result<(), NetlinkError> {
         let mut refusal = Ok(());
         while self.unanswered > 0 {
             let size = match rustix::net::recv(&self.fd, &mut self.answer, RecvFlags::empty()) {
@@ -133,7 +133,7 @@ impl NetlinkSocket {
     /// # Errors
     /// The first refusal.
     pub fn tell(&mut self, request: &Request) -> Result<(), NetlinkError> {
-        self.ask(request, |_| {})
+        self.ask(request, &mut |_| {})
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
         requests::list_links(&mut request);
         let mut names = Vec::new();
         socket
-            .ask(&request, |reply| {
+            .ask(&request, &mut |reply| {
                 names.extend(replies::link(reply).map(|link| link.name.as_str().to_owned()));
             })
             .unwrap();

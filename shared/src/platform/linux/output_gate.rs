@@ -129,7 +129,7 @@ impl OutputGate {
     /// If one has not: its frames of the next epoch would count for the one that ended, so nothing
     /// is acknowledged any more, and this error stays, until [`OutputGate::release_all`].
     pub fn confirm(&mut self) -> Result<(), GateError> {
-        if let Some(Err(error)) = self.socket.as_mut().map(|socket| socket.collect(|_| {})) {
+        if let Some(Err(error)) = self.socket.as_mut().map(|socket| socket.collect(&mut |_| {})) {
             self.hold_error = Some(self.refused(GateStep::Hold, error));
         }
         self.hold_error.map_or(Ok(()), Err)
@@ -199,7 +199,7 @@ impl OutputGate {
             requests::query_plug(&mut request, interface.ifb_index);
         }
         let mut sum = GateCounters::default();
-        let asked = socket.ask(&request, |reply| {
+        let asked = socket.ask(&request, &mut |reply| {
             if let Some(counters) = replies::queue_counters(reply) {
                 sum.frames_held += u64::from(counters.frames_held);
                 sum.bytes_held += u64::from(counters.bytes_held);
@@ -237,7 +237,7 @@ impl OutputGate {
             PlugAction::Buffer => GateStep::Hold,
             _ => GateStep::Release,
         };
-        match self.socket.as_mut().map(|socket| socket.collect(|_| {})) {
+        match self.socket.as_mut().map(|socket| socket.collect(&mut |_| {})) {
             Some(Err(error)) => Err(self.refused(step, error)),
             Some(Ok(())) | None => Ok(()),
         }

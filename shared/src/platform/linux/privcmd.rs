@@ -150,7 +150,7 @@ impl Privcmd {
         gfns: &[u64],
         errors: &mut [i32],
     ) -> Result<(), Errno> {
-        assert_eq!(gfns.len(), errors.len());
+        assert!(gfns.len() == errors.len(), "there is one error number a page");
         let mut batch = MapBatchArguments {
             page_count: u32::try_from(gfns.len()).map_err(|_| Errno::E2BIG)?,
             domid,

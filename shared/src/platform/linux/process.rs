@@ -132,7 +132,9 @@ impl Child {
             self.end = match rustix::process::waitpid(Some(self.pid), options) {
                 Ok(Some((_, status))) => process_end(status),
                 Ok(None) | Err(Errno::INTR) => None,
-                Err(errno) => panic!("waiting for child {}: {errno:?}", self.pid.as_raw_pid()),
+                Err(errno) => {
+                    panic!("waiting for child {}: {}", self.pid.as_raw_pid(), ErrnoText(errno))
+                }
             };
         }
         self.end

@@ -1,5 +1,6 @@
 //! Randomness from the kernel.
 
+use super::errno::ErrnoText;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -13,7 +14,7 @@ pub fn fill(bytes: &mut [u8]) {
         match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
             Ok(count) => filled += count,
             Err(Errno::INTR) => {}
-            Err(errno) => panic!("getrandom failed: {errno:?}"),
+            Err(errno) => panic!("getrandom failed: {}", ErrnoText(errno)),
         }
     }
 }

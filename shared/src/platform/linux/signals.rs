@@ -3,6 +3,7 @@
 //! Handlers do not restart system calls, so a sleeping or polling loop comes back and sees the
 //! flag at once.
 
+use super::errno::ErrnoText;
 use super::program::{ExitStatus, exit, run_panic_hook};
 use super::syscall::{SYSCALL_RT_SIGACTION, SYSCALL_RT_SIGRETURN, syscall};
 use core::ptr;
@@ -93,7 +94,9 @@ fn set_action(signal: i32, handler: usize, flags: usize) {
     // SAFETY: the action outlives the call, its handler and restorer have the ABI the kernel
     // expects, and the old action is not asked for.
     let answer = unsafe { syscall(SYSCALL_RT_SIGACTION, arguments) };
-    assert!(answer.is_ok(), "rt_sigaction refused signal {signal}: {answer:?}");
+    if let Err(errno) = answer {
+        panic!("rt_sigaction refused signal {signal}: {}", ErrnoText(errno));
+    }
 }
 
 /// Where a handler returns to: back through the kernel into what was interrupted.

@@ -4,10 +4,11 @@
 //! record cannot be written, since the disk is full or gone, is said once; protection goes on.
 
 use super::errno::ErrnoText;
-use super::file::{FileError, create_directory, read_small, write_all_at};
+use super::file::{FileError, create_directory, open_with_mode, read_small, write_all_at};
 use super::{clock, process};
 use crate::status::{
-    RECORD_SIZE, RecordError, Role, StatusRecord, StatusReport, decode_record, encode_record,
+    RECORD_SIZE, RecordError, Role, SavedRecord, StatusRecord, StatusReport, decode_record,
+    encode_record,
 };
 use crate::text::FixedText;
 use core::fmt;
@@ -50,7 +51,7 @@ impl core::error::Error for AlreadyDriven {}
 pub struct StatusFile {
     path: RecordPath,
     file: Option<OwnedFd>,
-    previous: Option<StatusRecord>,
+    previous: Option<SavedRecord>,
     has_warned: bool,
 }
 
@@ -83,7 +84,7 @@ impl StatusFile {
 
     /// What a helper of this name, killed before it could end, said last. Its domain's gate may
     /// still be closed: the domain has another number now if it was started anew.
-    pub fn previous(&self) -> Option<&StatusRecord> {
+    pub fn previous(&self) -> Option<&SavedRecord> {
         self.previous.as_ref()
     }
 
@@ -110,8 +111,8 @@ impl StatusFile {
     }
 
     fn claim(&mut self) -> Result<(), Errno> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::open(self.path.as_str(), flags, Mode::from_raw_mode(0o644))?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
+        let file = open_with_mode(self.path.as_str(), flags, Mode::from_raw_mode(0o644))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let mut slot = [0; RECORD_SIZE];
         self.previous = read_small(self.path.as_str(), &mut slot)
@@ -188,11 +189,11 @@ fn for_each_record(
     directory: &str,
     domain: Option<&str>,
     role: Role,
-    mut show: impl FnMut(&StatusRecord),
+    mut show: impl FnMut(&SavedRecord),
 ) -> Result<(), StatusError> {
     let mut buffer = [MaybeUninit::uninit(); 4096];
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(folder) = rustix::fs::open(directory, flags, Mode::empty()) else {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let Ok(folder) = open_with_mode(directory, flags, Mode::empty()) else {
         return Ok(());
     };
     let mut entries = RawDir::new(folder, &mut buffer);
@@ -218,7 +219,7 @@ fn for_each_record(
 }
 
 /// A domain is meant by its name or by its number.
-fn is_of(record: &StatusRecord, domain: &str) -> bool {
+fn is_of(record: &SavedRecord, domain: &str) -> bool {
     record.domain.as_str() == domain || domain.parse() == Ok(record.domid)
 }
 
@@ -233,19 +234,19 @@ mod tests {
         path.to_str().unwrap().to_owned()
     }
 
-    fn domains(directory: &str, domain: Option<&str>, role: Role) -> Vec<(String, u64)> {
+    fn domains(directory: &str, domain: Option<&str>, role: Role) -> Vec<(String, u16)> {
         let mut found = Vec::new();
         for_each_record(directory, domain, role, |record| {
-            found.push((record.domain.as_str().to_owned(), record.epoch));
+            found.push((record.domain.as_str().to_owned(), record.domid));
         })
         .unwrap();
         found.sort();
         found
     }
 
-    fn record(name: &str, epoch: u64) -> StatusRecord {
+    fn record(name: &str, domid: u16) -> StatusRecord {
         let domain = FixedText::new(name);
-        StatusRecord { domain, epoch, ..StatusRecord::new(Role::Primary, State::Protected, 1) }
+        StatusRecord { domain, domid, ..StatusRecord::new(Role::Primary, State::Protected, 1) }
     }
 
     #[test]
@@ -254,9 +255,9 @@ mod tests {
         let mut web = StatusFile::create(&directory, "web", Role::Primary).unwrap();
         let mut odd = StatusFile::create(&directory, "../odd", Role::Primary).unwrap();
         assert!(domains(&directory, None, Role::Primary).is_empty());
-        for epoch in 1..=3 {
-            web.write(&record("web", epoch));
-            odd.write(&record("../odd", epoch));
+        for domid in 1..=3 {
+            web.write(&record("web", domid));
+            odd.write(&record("../odd", domid));
         }
         let both = [("../odd".to_owned(), 3), ("web".to_owned(), 3)];
         assert_eq!(domains(&directory, None, Role::Primary), both);
@@ -284,7 +285,7 @@ mod tests {
         killed.write(&record("web", 8));
         drop(killed);
         let next = StatusFile::create(&directory, "web", Role::Primary).unwrap();
-        assert_eq!(next.previous().map(|record| record.epoch), Some(8));
+        assert_eq!(next.previous().map(|record| record.domid), Some(8));
         next.remove();
         std::fs::remove_dir(&directory).unwrap();
     }

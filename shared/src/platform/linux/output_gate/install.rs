@@ -48,7 +48,7 @@ fn find_first(socket: &mut NetlinkSocket, domid: u16) -> Result<(Found, bool), G
     let mut request = Request::new();
     requests::list_links(&mut request);
     socket
-        .ask(&request, |reply| {
+        .ask(&request, &mut |reply| {
             let Some(link) = replies::link(reply) else { return };
             let name = link.name;
             if let Some(guest) = GuestInterface::parse(name.as_str(), domid) {
@@ -210,7 +210,7 @@ fn frames_held(socket: &mut NetlinkSocket, ifb_index: u32) -> u32 {
     let mut request = Request::new();
     requests::query_plug(&mut request, ifb_index);
     let mut frames_held = 0;
-    let _ = socket.ask(&request, |reply| {
+    let _ = socket.ask(&request, &mut |reply| {
         frames_held = replies::queue_counters(reply).map_or(frames_held, |it| it.frames_held);
     });
     frames_held
