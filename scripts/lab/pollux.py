@@ -103,7 +103,8 @@ class Helper:
         self.host.run(
             f"killall -{signal} {self.program} 2>/dev/null; "
             f"for i in $(seq 300); do pidof {self.program} >/dev/null || exit 0; sleep 0.1; done; "
-            f"killall -KILL {self.program}; sleep 0.3; ! pidof {self.program} >/dev/null"
+            f"killall -KILL {self.program}; sleep 0.3; ! pidof {self.program} >/dev/null",
+            timeout=180,
         )
 
 

@@ -11,7 +11,7 @@ import pkgutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from lab import tests
@@ -74,8 +74,15 @@ def streaming(lab: Lab, options: Protection, rate: int = 50) -> Iterator[tuple[P
     try:
         expect(client.wait_for(50, timeout=30), "the stream does not run")
         yield pair, client
-    finally:
+    except BaseException:
+        # What went wrong is told, and not what goes wrong after it.
+        with suppress(LabError, OSError):
+            pair.stop()
+        client.finish()
+        raise
+    try:
         pair.stop()
+    finally:
         verdict = client.finish()
     expect(verdict.whole, f"the stream is {verdict.word}: {verdict.why}")
 

@@ -43,9 +43,8 @@ def arbitrated_stream(lab: Lab) -> Iterator[tuple[Arbiter, Pair, StreamClient]]:
 
 
 @contextmanager
-def cut_link(lab: Lab) -> Iterator[None]:
-    """No replication link for as long as the context lasts; both hosts keep all else."""
-    lab.network.set_replication(False)
+def link_mended_afterwards(lab: Lab) -> Iterator[None]:
+    """For tests that cut the link: it comes back after the helpers have ended, which else would protect anew."""
     try:
         yield
     finally:
@@ -135,24 +134,25 @@ def neither_and_both(lab: Lab) -> None:
 @lab_test("the replication link is cut between two healthy hosts: the arbiter's choice lives, the other one stops")
 def link_is_cut(lab: Lab) -> None:
     """Without an arbiter both would live. From the cut on, no frame leaves the host that is not chosen."""
-    with arbitrated_stream(lab) as (arbiter, pair, client):
+    with link_mended_afterwards(lab), arbitrated_stream(lab) as (arbiter, pair, client):
         with Outputs(lab) as outputs:
             time.sleep(1.0)
-            with cut_link(lab):
-                cut_at = time.time()
-                expect_more(client, MESSAGES, DECISION_SECONDS, "the stream does not go on from either host")
-                chosen = _expect_one_lives(lab, arbiter, pair)
-                expect_more(client, MESSAGES, DECISION_SECONDS, "the stream stands still after the decision")
+            lab.network.set_replication(False)
+            cut_at = time.time()
+            expect_more(client, MESSAGES, DECISION_SECONDS, "the stream does not go on from either host")
+            chosen = _expect_one_lives(lab, arbiter, pair)
+            expect_more(client, MESSAGES, DECISION_SECONDS, "the stream stands still after the decision")
         _expect_output_of(outputs, lab, chosen, cut_at)
 
 
 @lab_test("the arbiter is dead when the link is cut: nobody lives until it is back, and then one does")
 def arbiter_is_dead(lab: Lab) -> None:
     """No decision is no permission. The stream waits, and loses nothing."""
-    with arbitrated_stream(lab) as (arbiter, pair, client):
+    with link_mended_afterwards(lab), arbitrated_stream(lab) as (arbiter, pair, client):
         arbiter.kill()
         expect_more(client, MESSAGES, 30, "the stream needs the arbiter while the link is up")
-        with Outputs(lab) as outputs, cut_link(lab):
+        with Outputs(lab) as outputs:
+            lab.network.set_replication(False)
             cut_at = time.time()
             wait_until(lambda: is_paused(lab.a), f"host a's guest runs on undecided: {pair.primary.log(3)}")
             deadline = time.monotonic() + UNDECIDED_SECONDS
