@@ -8,7 +8,7 @@ use pollux::options::{PRIMARY_HELP, PrimaryRequest, parse_primary};
 use pollux::platform::linux::log::print;
 use pollux::platform::linux::program::{Arguments, ExitStatus, text_arguments};
 use pollux::platform::linux::status_file::print_status;
-use pollux::primary::{protect, rehearse};
+use pollux::primary::{protect, rehearse, switch_over};
 use pollux::status::Role;
 
 pollux::linux_program!(main);
@@ -30,6 +30,7 @@ fn main(arguments: Arguments) -> ExitStatus {
             let shown = print_status(options.state_directory, options.domain, Role::Primary);
             return ExitStatus::of(shown);
         }
+        Ok(PrimaryRequest::SwitchOver(options)) => return ExitStatus::of(switch_over(&options)),
         Ok(PrimaryRequest::Rehearse(options)) => return ExitStatus::of(rehearse(&options)),
         Ok(PrimaryRequest::Protect(options)) => return ExitStatus::of(protect(&options)),
         Err(error) => {

@@ -15,10 +15,11 @@ pub enum Next {
         /// When to look again.
         until_us: u64,
     },
-    /// The guest may live here, in this term.
+    /// The guest may live here.
     Live {
-        /// The term.
-        term: u64,
+        /// The term that it lives in; none when a claim was made whose answer never came: the next term
+        /// must be taken up before anything else is begun.
+        term: Option<u64>,
     },
     /// It lives elsewhere.
     Yield {
@@ -32,6 +33,7 @@ pub enum Next {
 pub struct Settling {
     claim: Claim,
     ask_at_us: u64,
+    is_unanswered: bool,
     verdict: Option<Verdict>,
 }
 
@@ -45,7 +47,8 @@ impl Settling {
         has_revivable_epoch: bool,
         has_farewell: bool,
     ) -> Option<Self> {
-        let settling = Self { claim: Claim { term, own }, ask_at_us: 0, verdict: None };
+        let claim = Claim { term, own };
+        let settling = Self { claim, ask_at_us: 0, is_unanswered: false, verdict: None };
         (has_revivable_epoch && !has_farewell).then_some(settling)
     }
 
@@ -54,9 +57,11 @@ impl Settling {
     #[must_use]
     pub fn next(&self, now_us: u64, has_farewell: bool) -> Next {
         match self.verdict {
-            Some(Verdict::Granted { term }) => Next::Live { term },
+            Some(Verdict::Granted { term }) => Next::Live { term: Some(term) },
             Some(Verdict::Denied { record }) => Next::Yield { record },
-            _ if has_farewell => Next::Live { term: self.claim.term },
+            _ if has_farewell => {
+                Next::Live { term: (!self.is_unanswered).then_some(self.claim.term) }
+            }
             _ if now_us >= self.ask_at_us => Next::Ask(self.claim),
             _ => Next::Wait { until_us: self.ask_at_us },
         }
@@ -65,6 +70,7 @@ impl Settling {
     /// The arbiter has answered with this record, or not at all.
     pub fn note(&mut self, now_us: u64, record: Option<Record>) {
         self.ask_at_us = now_us + ARBITER_RETRY_MS * 1000;
+        self.is_unanswered |= record.is_none();
         self.verdict = record.map(|record| self.claim.judge(record));
     }
 
@@ -108,10 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn a_farewell_settles_it_in_the_same_term() {
+    fn a_farewell_settles_it_in_the_same_term_unless_a_claim_may_have_passed() {
         let mut settling = Settling::begin(4, OWN, true, false).unwrap();
+        assert_eq!(settling.next(1, true), Next::Live { term: Some(4) });
         settling.note(0, None);
-        assert_eq!(settling.next(1, true), Next::Live { term: 4 });
+        assert_eq!(settling.next(1, true), Next::Live { term: None });
     }
 
     #[test]
@@ -122,6 +129,6 @@ mod tests {
         assert_eq!(settling.forgotten(), Some(record));
         assert!(matches!(settling.next(1, false), Next::Wait { .. }));
         settling.note(0, Some(Record { term: 5, holder: Some(OWN) }));
-        assert_eq!(settling.next(1, false), Next::Live { term: 5 });
+        assert_eq!(settling.next(1, false), Next::Live { term: Some(5) });
     }
 }

@@ -42,9 +42,15 @@ impl StandingBy<'_> {
                     }
                     self.write_status_when_due();
                 }
-                Next::Wait { .. } if signals::stop_requested() => return Life::Stopped,
+                Next::Wait { .. } if signals::stop_requested() => {
+                    crate::log!(
+                        "{name}: ended undecided: should the arbiter's record name this host, reset it"
+                    );
+                    return Life::Stopped;
+                }
                 Next::Wait { .. } => clock::sleep_us(REST_US),
                 Next::Live { term } => {
+                    let term = term.unwrap_or(0);
                     crate::log!("{name}: the arbiter lets the guest live here, term {term}");
                     return Life::Here;
                 }

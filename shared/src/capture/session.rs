@@ -199,6 +199,14 @@ impl<'x> Capture<'x> {
         Pause::begin(self.xen, self.domid)
     }
 
+    /// Lets a domain run that was left paused.
+    ///
+    /// # Errors
+    /// Errors of Xen.
+    pub fn resume(&self) -> Result<(), XenError> {
+        self.xen.unpausedomain(self.domid)
+    }
+
     /// Whether the domain still runs.
     ///
     /// # Errors

@@ -119,8 +119,8 @@ pub enum CommitEvent {
     Complete(u64),
     /// The domain was refused, and the primary told so; the twin, if any, is gone.
     Refused(CommitFault),
-    /// The primary went silent. With an epoch that can be revived, the twin is ready for
-    /// [`Commit::revive`]; without one it is gone.
+    /// The primary went silent, or has handed its guest over. With an epoch that can be revived, the twin
+    /// is ready for [`Commit::revive`]; without one it is gone.
     PrimaryLost {
         /// The newest complete epoch, now applied.
         epoch: Option<u64>,
@@ -445,8 +445,10 @@ impl<'a> Commit<'a> {
 
     /// The link is down: whatever is complete is brought to the twin, the rest is thrown away.
     fn end(&mut self) -> Result<CommitEvent, RingError> {
-        if let Some(reason) = self.ring.control().goodbye() {
-            return Ok(self.stand_by().unwrap_or(CommitEvent::Goodbye(reason)));
+        match self.ring.control().goodbye() {
+            // As if it were lost: its guest is to live here.
+            Some(GoodbyeReason::HandOver) | None => {}
+            Some(reason) => return Ok(self.stand_by().unwrap_or(CommitEvent::Goodbye(reason))),
         }
         if self.is_rehearsal() {
             return Ok(self.stand_by().unwrap_or(CommitEvent::RehearsalLost));

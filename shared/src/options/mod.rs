@@ -43,6 +43,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
                            [--epochs N] [--interval-ms 25|auto] [--pause-target-us 500]
                            [--timeout-ms 500] [--ring 64M] [--delta-cache 64M] [--capture-core N] [--ship-core N]
     primary-helper status  [--domain NAME] [--state-dir /run/pollux]
+    primary-helper switch-over --domain NAME [--state-dir /run/pollux]
 
     --domain        the running guest, by name or domid
     --config        its xl configuration; the backup builds the twin from it
@@ -58,6 +59,8 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
     --delta-cache   memory, locked, for pages as they were sent last, so that only changes are
                     sent; 1/512 of it more for its table; K, M or G; 0 for none
     --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)
+
+switch-over has the running protect hand its guest over to the backup, where it lives from then on.
 
 rehearse sends an invented guest to `backup-helper stand-by`, and prints what it measured; no Xen needed:
     --memory        its memory, 1M to 12G; the backup needs twice as much, and up to 1G more

@@ -20,6 +20,8 @@ pub enum PrimaryRequest<'a> {
     Rehearse(RehearseOptions<'a>),
     /// Print how protection goes.
     Status(StatusOptions<'a>),
+    /// Hand a guest over to its backup.
+    SwitchOver(StatusOptions<'a>),
 }
 
 /// Options of `protect`.
@@ -51,7 +53,10 @@ pub fn parse_primary<'a>(
         Some("--help" | "-h" | "help") => Ok(PrimaryRequest::Help),
         Some("--version" | "-V") => Ok(PrimaryRequest::Version),
         Some("protect") => parse_protect(arguments),
-        Some("status") => parse_status(arguments),
+        Some("status") => {
+            Ok(parse_status(arguments)?.map_or(PrimaryRequest::Help, PrimaryRequest::Status))
+        }
+        Some("switch-over") => parse_switch_over(arguments),
         Some("rehearse") => parse_rehearse(arguments)
             .map(|options| options.map_or(PrimaryRequest::Help, PrimaryRequest::Rehearse)),
         Some("doctor") => Err(UsageError::CommandUnavailable("doctor")),
@@ -96,15 +101,27 @@ fn parse_protect<'a>(
     }))
 }
 
-fn parse_status<'a>(
+/// A guest that is moved is named.
+fn parse_switch_over<'a>(
     arguments: impl Iterator<Item = &'a str>,
 ) -> Result<PrimaryRequest<'a>, UsageError> {
+    match parse_status(arguments)? {
+        None => Ok(PrimaryRequest::Help),
+        Some(StatusOptions { domain: None, .. }) => Err(UsageError::OptionMissing("--domain")),
+        Some(options) => Ok(PrimaryRequest::SwitchOver(options)),
+    }
+}
+
+/// None when the help is wanted.
+fn parse_status<'a>(
+    arguments: impl Iterator<Item = &'a str>,
+) -> Result<Option<StatusOptions<'a>>, UsageError> {
     let mut domain = Value::new("--domain");
     let mut state_directory = Value::new("--state-dir");
     if take_options(arguments, &mut [&mut [&mut domain, &mut state_directory]])? {
-        return Ok(PrimaryRequest::Help);
+        return Ok(None);
     }
-    Ok(PrimaryRequest::Status(StatusOptions {
+    Ok(Some(StatusOptions {
         domain: domain.text(),
         state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
     }))
@@ -150,6 +167,7 @@ mod tests {
             ("protect --domain", "--domain needs a value: see --help"),
             ("protect --speed 3", "there is no option --speed here: see --help"),
             ("protect --domain a --domain b", "--domain is given twice: give it once"),
+            ("switch-over", "--domain is missing: see --help"),
             ("status web", "web belongs to no option: see --help"),
         ] {
             assert_eq!(parse(arguments).unwrap_err().to_string(), line);

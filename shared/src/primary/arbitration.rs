@@ -5,10 +5,12 @@
 
 use super::error::ProtectError;
 use super::protection::{EpochFigures, Protection};
+use super::steps::Attendant as _;
 use crate::arbiter::{HostId, Next, Settling, Verdict};
 use crate::capture::Capture;
+use crate::limits::ARBITER_RETRY_MS;
 use crate::options::ArbiterKind;
-use crate::platform::linux::arbiter_program::ArbiterProgram;
+use crate::platform::linux::arbiter_program::{ArbiterError, ArbiterProgram};
 use crate::platform::linux::clock;
 use crate::ring::Control;
 use crate::status::State;
@@ -21,8 +23,12 @@ const REST_US: u64 = 10_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arbitration {
     program: Option<ArbiterProgram>,
-    term: u64,
+    /// None while it is not known, see [`Next::Live`].
+    term: Option<u64>,
 }
+
+/// Times that the arbiter is asked when protection starts.
+const START_TRIES: u32 = 3;
 
 impl Arbitration {
     /// Takes the next term up, so that no backup of an earlier session can claim anything any more.
@@ -35,25 +41,44 @@ impl Arbitration {
                 "WARNING: --no-arbiter: when the link is cut and both hosts live, both will run \
                  {domain} with its output open"
             );
-            return Ok(Self { program: None, term: 0 });
+            return Ok(Self { program: None, term: Some(0) });
         };
         let program = ArbiterProgram::open(path, own)?;
-        match program.take_up(domain)? {
-            Verdict::Granted { term } => Ok(Self { program: Some(program), term }),
-            Verdict::Denied { record } | Verdict::Forgotten { record } => {
-                Err(ProtectError::HeldElsewhere(record))
+        let mut tries = 1;
+        loop {
+            match take_up(&program, domain) {
+                Ok(term) => return Ok(Self { program: Some(program), term: Some(term) }),
+                Err(ProtectError::Arbiter(_)) if tries < START_TRIES => tries += 1,
+                Err(error) => return Err(error),
             }
         }
     }
 
     /// The term that sessions begin in; 0 when there is no arbiter.
-    pub const fn term(&self) -> u64 {
-        self.term
+    pub fn term(&self) -> u64 {
+        self.term.unwrap_or(0)
     }
 
     /// Whether somebody decides.
     pub const fn is_there(&self) -> bool {
         self.program.is_some()
+    }
+
+    /// Whether the arbiter, if there is one, could decide now.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn check(&self, domain: &str) -> Result<(), ArbiterError> {
+        self.program.map_or(Ok(()), |program| program.check(domain))
+    }
+}
+
+fn take_up(program: &ArbiterProgram, domain: &str) -> Result<u64, ProtectError> {
+    match program.take_up(domain)? {
+        Verdict::Granted { term } => Ok(term),
+        Verdict::Denied { record } | Verdict::Forgotten { record } => {
+            Err(ProtectError::HeldElsewhere(record))
+        }
     }
 }
 
@@ -72,7 +97,7 @@ impl Protection<'_> {
     ) -> Result<(), ProtectError> {
         let Some(arbiter) = self.arbitration.program else { return Ok(()) };
         let begun = Settling::begin(
-            self.arbitration.term,
+            self.arbitration.term(),
             arbiter.own(),
             self.program.has_revivable_epoch(),
             control.has_farewell(),
@@ -91,6 +116,23 @@ impl Protection<'_> {
             (Err(_), Some(pause)) => pause.leave(),
         }
         decided
+    }
+
+    /// Takes a new term up if the one that the guest lives in is not known; false when the operator
+    /// stops.
+    pub fn know_term(&mut self) -> Result<bool, ProtectError> {
+        let Some(program) = self.arbitration.program else { return Ok(true) };
+        while self.arbitration.term.is_none() {
+            match take_up(&program, &self.name) {
+                Ok(term) => self.arbitration.term = Some(term),
+                Err(ProtectError::Arbiter(_)) => {}
+                Err(error) => return Err(error),
+            }
+            if self.interruption(ARBITER_RETRY_MS * 1000)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn ask_until_decided(
@@ -119,7 +161,10 @@ impl Protection<'_> {
                 Next::Wait { .. } => clock::sleep_us(REST_US),
                 Next::Live { term } => {
                     self.arbitration.term = term;
-                    crate::log!("{}: the guest lives on here, term {term}", self.name);
+                    crate::log!(
+                        "{}: the guest lives on here, by the arbiter or the backup",
+                        self.name
+                    );
                     return Ok(());
                 }
                 Next::Yield { record } => return Err(ProtectError::LivesElsewhere(record)),

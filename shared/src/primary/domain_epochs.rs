@@ -7,7 +7,7 @@ use super::steps::Attendant as _;
 use crate::capture::predrain::{Due, Step};
 use crate::capture::{Capture, CaptureError, CheckpointReport, EpochOutput, Surroundings};
 use crate::limits::EPOCH_REVIVABLE_FIRST;
-use crate::platform::linux::clock;
+use crate::platform::linux::{clock, signals};
 use crate::status::State;
 
 /// Microseconds that a checkpoint waits for the guest to have no xenstore request open; after that
@@ -88,6 +88,10 @@ impl Checkpointed for DomainEpochs<'_, '_, '_> {
     }
 
     fn interruption(&mut self, rest_us: u64) -> Result<Option<SessionEnd>, ProtectError> {
+        let may_hand_over = self.is_protected && signals::take_hand_over();
+        if may_hand_over && self.protection.is_hand_over_possible() {
+            return Ok(Some(SessionEnd::HandOver));
+        }
         self.protection.interruption(rest_us)
     }
 

@@ -44,6 +44,10 @@ pub enum ProtectError {
     HeldElsewhere(Record),
     /// The arbiter gave the guest to another host while it ran here.
     LivesElsewhere(Record),
+    /// The backup did not take the guest that it was handed.
+    NotHandedOver,
+    /// Nobody can tell whether it did.
+    HandOverUnknown,
     /// The operator ended protection before the arbiter had decided.
     Undecided,
     /// The trace cannot be mapped.
@@ -99,6 +103,14 @@ impl fmt::Display for ProtectError {
                 "the backup has taken over{}: the guest here is paused and its output held: \
                  destroy it",
                 HolderOf(record)
+            ),
+            Self::NotHandedOver => f.write_str(
+                "the backup did not answer when it was handed the guest, which runs on here, \
+                 unprotected: see what the backup says, and start protection again",
+            ),
+            Self::HandOverUnknown => f.write_str(
+                "the backup did not answer when it was handed the guest: look there; if the guest \
+                 does not live there, `xl unpause` it here and start protection again",
             ),
             Self::Undecided => f.write_str(
                 "the arbiter has not decided who lives: the guest stays paused and its output held: \

@@ -9,6 +9,7 @@ mod arbitration;
 mod domain_epochs;
 mod epochs;
 mod error;
+mod hand_over;
 mod protection;
 mod rehearsal;
 pub mod schedule;
@@ -17,5 +18,6 @@ mod steps;
 mod surroundings;
 
 pub use error::ProtectError;
+pub use hand_over::{SwitchOverError, switch_over};
 pub use rehearsal::rehearse;
 pub use startup::protect;

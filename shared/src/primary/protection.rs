@@ -26,6 +26,8 @@ pub(super) enum SessionEnd {
     GivenUp,
     /// The operator ends protection.
     Stop,
+    /// The operator wants the guest to live on the backup.
+    HandOver,
 }
 
 /// One domain's protection: what lives longer than a session.
@@ -58,7 +60,10 @@ impl Protection<'_> {
         let result = self
             .sessions(&mut capture, &mut producer)
             .map_err(|error| capture.check_domain().err().map_or(error, ProtectError::from));
-        let reason = goodbye_reason(&result);
+        let reason = match &result {
+            Ok(SessionEnd::HandOver) => GoodbyeReason::HandOver,
+            _ => goodbye_reason(&result),
+        };
         // First the backup hears that it shall not take over, then the guest's output is let go.
         producer.control().set_stop(reason);
         producer.control().leave_session();
@@ -66,6 +71,7 @@ impl Protection<'_> {
         let released = match &result {
             // Decided already: the output stays held.
             Err(ProtectError::LivesElsewhere(_) | ProtectError::Undecided) => Ok(()),
+            Ok(SessionEnd::HandOver) => self.finish_hand_over(&capture, producer.control()),
             _ => self.let_output_go(&capture, producer.control(), ship_end),
         };
         if let (Err(first), Err(second)) = (&result, &released)
@@ -89,11 +95,17 @@ impl Protection<'_> {
                 self.name
             );
         }
-        result?;
+        let end = result?;
         released?;
         finished?;
         self.status.remove();
-        crate::log!("{}: protection ended, the guest runs on", self.name);
+        match end {
+            SessionEnd::HandOver => crate::log!(
+                "{}: handed over, the guest lives on the backup: destroy the paused one here",
+                self.name
+            ),
+            _ => crate::log!("{}: protection ended, the guest runs on", self.name),
+        }
         Ok(())
     }
 
@@ -117,13 +129,16 @@ impl Protection<'_> {
         &mut self,
         capture: &mut Capture<'_>,
         producer: &mut Producer,
-    ) -> Result<(), ProtectError> {
+    ) -> Result<SessionEnd, ProtectError> {
         loop {
+            if !self.know_term()? {
+                return Ok(SessionEnd::Stop);
+            }
             let interface = self.options.replication.link.interface;
             let mut check = || Ok(capture.check_domain().map(drop)?);
             let Some(session) = steps::wait_for_backup(self, interface, producer, &mut check)?
             else {
-                return Ok(());
+                return Ok(SessionEnd::Stop);
             };
             let mut output =
                 EpochOutput::new(producer, session, self.options.replication.timeout_ms);
@@ -132,7 +147,11 @@ impl Protection<'_> {
                 other => other?,
             };
             match end {
-                SessionEnd::Stop => return Ok(()),
+                SessionEnd::HandOver => {
+                    capture.pause()?.leave();
+                    return Ok(end);
+                }
+                SessionEnd::Stop => return Ok(end),
                 SessionEnd::LinkLost => self.leave_lost_session(capture, producer.control())?,
                 SessionEnd::GivenUp => {
                     steps::say_goodbye(&mut self.program, producer.control(), session)?;
@@ -239,6 +258,7 @@ impl Protection<'_> {
         self.status.write(&StatusRecord {
             domain: FixedText::new(&self.name),
             domid: self.domid,
+            term: self.arbitration.term(),
             epoch: figures.epoch,
             acknowledged: figures.acknowledged_epoch,
             acknowledged_us: figures.acknowledged_us,
@@ -302,9 +322,9 @@ pub(super) struct EpochFigures {
     pub dirty_page_count: u64,
 }
 
-fn goodbye_reason(result: &Result<(), ProtectError>) -> GoodbyeReason {
+fn goodbye_reason(result: &Result<SessionEnd, ProtectError>) -> GoodbyeReason {
     match result {
-        Ok(()) => GoodbyeReason::Ended,
+        Ok(_) => GoodbyeReason::Ended,
         Err(ProtectError::Capture(CaptureError::DomainGone)) => GoodbyeReason::DomainDestroyed,
         Err(ProtectError::Capture(CaptureError::DomainShutDown(ShutdownReason::Reboot))) => {
             GoodbyeReason::DomainRebooted

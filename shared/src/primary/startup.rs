@@ -70,6 +70,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         preconditions::check(&xen, &mut store, domid)?;
     }
     signals::install();
+    signals::install_hand_over();
     set_panic_hook(let_guest_run);
     release_previous(&mut store, &status, domid)?;
     take_precedence();

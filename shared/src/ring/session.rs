@@ -41,7 +41,7 @@ impl Phase {
     }
 }
 
-/// Why one end takes leave of the other, so that the twin is *not* revived.
+/// Why one end takes leave of the other, so that the twin is *not* revived, but for one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum GoodbyeReason {
@@ -55,6 +55,9 @@ pub enum GoodbyeReason {
     DomainDestroyed = 4,
     /// The sender cannot go on; the guest runs unprotected.
     Failed = 5,
+    /// The primary has paused its guest for good, and the backup shall revive its newest epoch: the one
+    /// leave that the twin comes to life by.
+    HandOver = 6,
 }
 
 impl GoodbyeReason {
@@ -67,6 +70,7 @@ impl GoodbyeReason {
             3 => Self::DomainRebooted,
             4 => Self::DomainDestroyed,
             5 => Self::Failed,
+            6 => Self::HandOver,
             _ => return None,
         })
     }
@@ -80,6 +84,7 @@ impl fmt::Display for GoodbyeReason {
             Self::DomainRebooted => "the domain rebooted",
             Self::DomainDestroyed => "the domain was destroyed",
             Self::Failed => "its helper cannot go on",
+            Self::HandOver => "the guest is handed over",
         })
     }
 }
@@ -96,7 +101,7 @@ mod tests {
                 (number <= 4).then_some(number)
             );
             let reason = GoodbyeReason::from_number(number).map(|it| it as u8);
-            assert_eq!(reason, (1..=5).contains(&number).then_some(number));
+            assert_eq!(reason, (1..=6).contains(&number).then_some(number));
         }
     }
 }

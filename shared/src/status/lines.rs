@@ -32,6 +32,7 @@ macro_rules! numbers {
 
 numbers! {
     written_us = "record_age_ms" Age,
+    term = "term" Number,
     epoch = "epoch" Number,
     acknowledged = "acknowledged" Number,
     acknowledged_us = "acknowledged_age_ms" Age,

@@ -113,6 +113,8 @@ pub struct StatusRecord {
     pub pid: i32,
     /// When this was written: CLOCK_MONOTONIC of this host, in microseconds.
     pub written_us: u64,
+    /// The arbiter's term; 0 without an arbiter, or while the backup knows none.
+    pub term: u64,
     /// Primary: the last epoch that ended. Backup: the last that was received whole.
     pub epoch: u64,
     /// The last epoch whose acknowledgement came (primary) or was sent (backup).
@@ -169,6 +171,7 @@ impl StatusRecord {
             state,
             pid,
             written_us: 0,
+            term: 0,
             epoch: 0,
             acknowledged: 0,
             acknowledged_us: 0,

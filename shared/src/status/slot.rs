@@ -15,7 +15,7 @@ use crate::text::FixedText;
 pub const RECORD_SIZE: usize = 512;
 
 /// The first bytes of a slot; the last one counts the versions of the record.
-const MAGIC: [u8; 8] = *b"pollux\0\x04";
+const MAGIC: [u8; 8] = *b"pollux\0\x05";
 const CHECKSUM_SIZE: usize = 8;
 const PAYLOAD_OFFSET: usize = MAGIC.len() + CHECKSUM_SIZE;
 const NUMBER_SIZE: usize = size_of::<u64>();

@@ -5,7 +5,7 @@ use pollux::arbiter::{Claim, Next, Settling};
 use pollux::limits::EPOCH_REVIVABLE_FIRST;
 use pollux::link::Activity;
 use pollux::link::receive::Receive;
-use pollux::ring::{Producer, Ring};
+use pollux::ring::{GoodbyeReason, Producer, Ring};
 
 use crate::arbiter::{Arbiter, Question, host_id};
 use crate::mutation::Mutation;
@@ -107,8 +107,8 @@ impl Backup {
         }
         let (goodbye, epoch) = *self.commit.losses.back().expect("it is over");
         let is_revivable = epoch >= EPOCH_REVIVABLE_FIRST;
-        let settling =
-            Settling::begin(self.term(), host_id(BACKUP), is_revivable, goodbye.is_some());
+        let has_farewell = goodbye.is_some_and(|reason| reason != GoodbyeReason::HandOver);
+        let settling = Settling::begin(self.term(), host_id(BACKUP), is_revivable, has_farewell);
         match settling {
             Some(_) if context.mutation == Some(Mutation::BackupIgnoresArbiter) => {
                 self.live(epoch, context);

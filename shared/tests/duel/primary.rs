@@ -41,6 +41,8 @@ pub enum Protect {
     Settles(Settling),
     /// The operator ends it: ship takes its leave.
     Stops,
+    /// The guest is handed over: it is paused, and ship tells the backup.
+    HandsOver,
     /// It is not there: it was killed, could not begin, or has ended.
     Ended,
 }
@@ -128,6 +130,18 @@ impl Primary {
         }
     }
 
+    /// The operator hands a protected guest over.
+    pub fn hand_over(&mut self) {
+        if matches!(self.protect, Protect::Works)
+            && self.has_revivable_epoch
+            && self.capture.is_up()
+        {
+            self.guest = Guest::Paused;
+            self.capture.ring.control().set_stop(GoodbyeReason::HandOver);
+            self.protect = Protect::HandsOver;
+        }
+    }
+
     /// The operator starts protect again, if the guest is there.
     pub fn start_protect(&mut self) {
         if matches!(self.protect, Protect::Ended) && self.guest != Guest::Gone {
@@ -149,7 +163,8 @@ impl Primary {
             Protect::Works => self.work(context),
             Protect::Settles(settling) => self.settle(settling, context),
             Protect::Stops if self.ship.is_none() => self.end_session(true, context),
-            Protect::Stops | Protect::Ended => {}
+            Protect::HandsOver if self.ship.is_none() => self.finish_hand_over(context),
+            Protect::HandsOver | Protect::Stops | Protect::Ended => {}
         }
         context.checker.note_gate(self.guest == Guest::Running && self.gate.is_pass_through());
     }
@@ -275,6 +290,13 @@ impl Primary {
         }
     }
 
+    fn finish_hand_over(&mut self, context: &mut Context<'_>) {
+        match self.capture.ring.control().has_farewell() {
+            true => self.kill_protect(),
+            false => self.end_session(true, context),
+        }
+    }
+
     fn settle(&mut self, mut settling: Settling, context: &mut Context<'_>) {
         let has_farewell = self.capture.ring.control().has_farewell();
         let next = match self.question {
@@ -288,7 +310,13 @@ impl Primary {
                 self.protect = Protect::Settles(settling);
             }
             Next::Wait { .. } => {}
-            Next::Live { term } => self.live(term, context),
+            Next::Live { term: Some(term) } => self.live(term, context),
+            // A claim may have passed: the next session must not begin in the old term.
+            Next::Live { term: None } => {
+                self.live(self.term, context);
+                self.kill_protect();
+                self.start_protect();
+            }
             Next::Yield { .. } => self.kill_protect(),
         }
     }

@@ -98,6 +98,14 @@ impl ArbiterProgram {
         }
     }
 
+    /// Whether it can be asked.
+    ///
+    /// # Errors
+    /// [`ArbiterError`] when it cannot.
+    pub fn check(&self, domain: &str) -> Result<(), ArbiterError> {
+        self.ask(&["get", domain]).map(drop)
+    }
+
     /// Asks once if it is time to, and tells why there is no decision yet.
     pub fn settle(
         &self,

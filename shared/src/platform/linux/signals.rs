@@ -7,7 +7,9 @@ use super::errno::ErrnoText;
 use super::program::{ExitStatus, exit, run_panic_hook};
 use super::syscall::{SYSCALL_RT_SIGACTION, SYSCALL_RT_SIGRETURN, syscall};
 use core::ptr;
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
 
 /// Linux's signal numbers on x86-64 (include/uapi/asm-generic/signal.h).
 const SIGHUP: i32 = 1;
@@ -15,6 +17,7 @@ const SIGINT: i32 = 2;
 const SIGILL: i32 = 4;
 const SIGBUS: i32 = 7;
 const SIGFPE: i32 = 8;
+const SIGUSR1: i32 = 10;
 const SIGSEGV: i32 = 11;
 const SIGPIPE: i32 = 13;
 const SIGTERM: i32 = 15;
@@ -40,6 +43,7 @@ struct KernelSigaction {
 const SIGNAL_SET_SIZE: usize = 8;
 
 static STOP_SIGNAL: AtomicI32 = AtomicI32::new(0);
+static HAND_OVER: AtomicBool = AtomicBool::new(false);
 
 /// Turns SIGINT, SIGTERM and SIGHUP into [`stop_requested`], ignores SIGPIPE (writes then fail
 /// with `PIPE`), and makes a crash run the panic hook before the process ends. Children made by
@@ -59,6 +63,25 @@ pub fn stop_requested() -> bool {
     STOP_SIGNAL.load(Ordering::Relaxed) != 0
 }
 
+/// Has SIGUSR1 heard by [`take_hand_over`] from now on; it would end the process otherwise.
+pub fn install_hand_over() {
+    set_action(SIGUSR1, on_hand_over as *const () as usize, SA_RESTORER);
+}
+
+/// Sends SIGUSR1 to the process `pid`.
+///
+/// # Errors
+/// What the kernel says.
+pub fn ask_hand_over(pid: i32) -> Result<(), Errno> {
+    let pid = Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+    rustix::process::kill_process(pid, Signal::USR1)
+}
+
+/// Whether SIGUSR1 has come since the last call.
+pub fn take_hand_over() -> bool {
+    HAND_OVER.swap(false, Ordering::Relaxed)
+}
+
 /// Asks this process to end, as SIGTERM would.
 pub fn request_stop() {
     STOP_SIGNAL.store(SIGTERM, Ordering::Relaxed);
@@ -72,6 +95,10 @@ pub(super) fn reset() {
 
 extern "C" fn on_stop(signal: i32) {
     STOP_SIGNAL.store(signal, Ordering::Relaxed);
+}
+
+extern "C" fn on_hand_over(_signal: i32) {
+    HAND_OVER.store(true, Ordering::Relaxed);
 }
 
 extern "C" fn on_crash(signal: i32) {

@@ -185,6 +185,20 @@ pub fn print_status(directory: &str, domain: Option<&str>, role: Role) -> Result
     Ok(())
 }
 
+/// The record of one helper: that of `domain`, or the only one.
+///
+/// # Errors
+/// If there is none, or it cannot be read.
+pub fn find_record(
+    directory: &str,
+    domain: Option<&str>,
+    role: Role,
+) -> Result<SavedRecord, StatusError> {
+    let mut found = None;
+    for_each_record(directory, domain, role, |record| found = Some(*record))?;
+    found.ok_or(StatusError::NoRecord { directory: FixedText::new(directory) })
+}
+
 fn for_each_record(
     directory: &str,
     domain: Option<&str>,

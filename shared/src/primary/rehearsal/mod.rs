@@ -179,7 +179,7 @@ fn epochs(
     match Epochs::new(&mut rehearsed, options.replication.interval, options.replication.timeout_ms)
         .run(output)?
     {
-        SessionEnd::Stop => rehearsed.end(output)?,
+        SessionEnd::Stop | SessionEnd::HandOver => rehearsed.end(output)?,
         SessionEnd::LinkLost | SessionEnd::GivenUp => return Err(ProtectError::BackupLost),
     }
     Ok(rehearsal.measured.has_begun())
