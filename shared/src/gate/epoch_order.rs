@@ -56,10 +56,7 @@ impl EpochOrder {
     pub fn end_epoch(&mut self, epoch: u64) -> PlugAction {
         if let Phase::Holding { ended, acknowledged } = self.phase {
             assert!(acknowledged, "epoch {epoch} ended before epoch {ended} was acknowledged");
-            assert!(
-                epoch == ended + 1,
-                "epoch {epoch} ended after epoch {ended}: they end in order"
-            );
+            assert!(epoch == ended + 1, "epochs end in order, not {epoch} after {ended}");
         }
         self.phase = Phase::Holding { ended: epoch, acknowledged: false };
         PlugAction::Buffer
