@@ -224,7 +224,8 @@ impl Commit {
     fn updated(&mut self, index: u64, entry: &Entry) -> [u8; PAGE_SIZE] {
         let mut stored = vec![0; usize::from(entry.stored_size)];
         self.ring.copy_out(index, 0, &mut stored);
-        let zeros_travelled = entry.encoding == Encoding::Raw && stored.iter().all(|&byte| byte == 0);
+        let zeros_travelled =
+            entry.encoding == Encoding::Raw && stored.iter().all(|&byte| byte == 0);
         assert!(!zeros_travelled, "zeros have an encoding of their own");
         let mut room = [0; PAGE_SIZE];
         let update = PageUpdate::read(entry.encoding, &stored, &mut room).expect("an encoding");

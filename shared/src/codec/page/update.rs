@@ -32,7 +32,9 @@ impl<'a> PageUpdate<'a> {
             Encoding::Zero => Self::Zeros,
             Encoding::Unchanged => Self::Nothing,
             Encoding::Delta => Self::Changes(Delta::parse(bytes)?),
-            Encoding::Raw | Encoding::Lz4 | Encoding::DeltaLz4 => Self::Whole(bytes.try_into().ok()?),
+            Encoding::Raw | Encoding::Lz4 | Encoding::DeltaLz4 => {
+                Self::Whole(bytes.try_into().ok()?)
+            }
         })
     }
 
