@@ -30,6 +30,11 @@ impl AsidePage {
         self.gfn.is_some().then_some(&self.bytes)
     }
 
+    /// Whether the newest version is of this gfn.
+    pub(super) fn lies_at(&self, gfn: u64) -> bool {
+        self.gfn == Some(gfn)
+    }
+
     fn update(&mut self, gfn: u64, update: &PageUpdate<'_>) {
         update.apply(&mut self.bytes);
         self.gfn = Some(gfn);
@@ -96,7 +101,7 @@ impl AsidePages {
         if state.is_some_and(|state| state.shared_info_gfn == gfn) {
             // What is aside may be of another place; then the last version of this one is in memory.
             if update.is_relative()
-                && self.shared_info.gfn != Some(gfn)
+                && !self.shared_info.lies_at(gfn)
                 && !memory.read_page(gfn, &mut self.shared_info.bytes)
             {
                 return Err(NoMemoryAt(gfn));

@@ -17,6 +17,7 @@ mod decoding;
 mod intake;
 #[cfg(target_os = "linux")]
 mod mark;
+mod provision;
 #[cfg(target_os = "linux")]
 mod replica;
 #[cfg(target_os = "linux")]
@@ -26,7 +27,7 @@ mod staging_fault;
 #[cfg(target_os = "linux")]
 mod twin;
 
-pub use intake::IntakeFault;
+pub use intake::{Intake, IntakeFault};
 #[cfg(target_os = "linux")]
 pub use replica::{Mismatch, Replica};
 #[cfg(target_os = "linux")]

@@ -15,6 +15,7 @@ use core::ops::Range;
 
 use super::aside::AsidePages;
 use super::decoding;
+use super::provision::{Provision, has_same_frames};
 pub use super::staging_fault::StagingFault;
 use crate::codec::page::PageUpdate;
 use crate::codec::{CheckpointState, decode};
@@ -147,6 +148,7 @@ pub struct Staging {
     /// Entries of the newest complete epoch that are not in the twin's memory yet.
     applying: Range<u64>,
     aside: AsidePages,
+    provision: Provision,
     state: Parts<CHECKPOINT_STATE_SIZE_MAX>,
     context: Parts<HVM_CONTEXT_SIZE_MAX>,
     complete: Option<CompleteEpoch>,
@@ -171,6 +173,7 @@ impl Staging {
             released: 0,
             applying: 0..0,
             aside: AsidePages::new(places.store_gfn, places.console_gfn),
+            provision: Provision::default(),
             state: Parts::EMPTY,
             context: Parts::EMPTY,
             complete: None,
@@ -283,7 +286,8 @@ impl Staging {
                 if !decoding::make_applicable(ring, self.next, entry) {
                     return Err(StagingFault::Encoding(entry.address));
                 }
-                self.provide_page(memory, entry)?;
+                let state = self.complete.as_ref().map(|complete| &complete.state);
+                self.provision.provide(state, &self.aside, memory, entry)?;
             }
             EntryKind::State => {
                 let part = self.state.next(entry.address, usize::from(entry.length));
@@ -300,14 +304,19 @@ impl Staging {
                     return Err(StagingFault::Digest { epoch });
                 }
             }
-            EntryKind::EpochEnd => return self.end_epoch(entry.address),
+            EntryKind::EpochEnd => return self.end_epoch(ring, memory, entry.address),
             kind => return Err(StagingFault::Kind(kind)),
         }
         Ok(StagingProgress::Moved)
     }
 
     /// Counts and checks the epoch whose end has come, and starts the next one.
-    fn end_epoch(&mut self, wanted: u64) -> Result<StagingProgress, StagingFault> {
+    fn end_epoch(
+        &mut self,
+        ring: &Consumer,
+        memory: &mut impl TwinMemory,
+        wanted: u64,
+    ) -> Result<StagingProgress, StagingFault> {
         let (epoch, entries) = (self.epoch, self.entry_count);
         if entries != wanted {
             return Err(StagingFault::Count { epoch, entries, wanted });
@@ -322,6 +331,10 @@ impl Staging {
         if self.is_rehearsal && self.digest.is_none() {
             return Err(StagingFault::Digest { epoch });
         }
+        let last = self.complete.as_ref();
+        if last.is_some_and(|last| !has_same_frames(&last.state, &complete.state)) {
+            self.provide_again(ring, memory, &complete.state)?;
+        }
         self.complete = Some(complete);
         self.complete_digest = self.digest.take();
         self.start_epoch(epoch + 1);
@@ -331,24 +344,24 @@ impl Staging {
     fn start_epoch(&mut self, epoch: u64) {
         (self.epoch, self.entry_count, self.is_full_copy) = (epoch, 0, false);
         (self.state.size, self.context.size) = (0, 0);
+        self.provision = Provision::default();
     }
 
-    /// Makes sure, before its epoch can be acknowledged, that a page will have a place, and a
-    /// relative one its last version.
-    fn provide_page(
-        &self,
+    /// Sees to the places of all pages of the epoch once more, by its own state.
+    fn provide_again(
+        &mut self,
+        ring: &Consumer,
         memory: &mut impl TwinMemory,
-        entry: &Entry,
+        state: &CheckpointState,
     ) -> Result<(), StagingFault> {
-        let gfn = entry.address;
-        let state = self.complete.as_ref().map(|complete| &complete.state);
-        if self.aside.keeps(state, gfn) {
-            return Ok(());
+        self.provision = Provision::default();
+        for index in self.released..self.next {
+            let entry = ring.entry(index)?;
+            if entry.kind == EntryKind::Page {
+                self.provision.provide(Some(state), &self.aside, memory, &entry)?;
+            }
         }
-        if entry.encoding.is_relative() {
-            return if memory.has_page(gfn) { Ok(()) } else { Err(StagingFault::Base(gfn)) };
-        }
-        memory.provide_page(gfn).map_err(|NoMemoryAt(gfn)| StagingFault::Gfn(gfn))
+        Ok(())
     }
 
     /// Brings one page to where it belongs.

@@ -23,18 +23,22 @@ impl Default for ReplayWindow {
 }
 
 impl ReplayWindow {
-    /// Whether this number has surely not come yet. Too old to tell counts as come.
+    /// Whether this number has surely not come yet. Too old to tell counts as come, and so does
+    /// `u64::MAX`: a sender never counts so far, and what is one beyond a number must be one.
     #[must_use]
     pub fn is_new(&self, number: u64) -> bool {
+        if number == u64::MAX {
+            return false;
+        }
         let recent = number >= self.end.saturating_sub(SPAN);
         let (word, bit) = place(number);
         number >= self.end || (recent && self.seen[word] & bit == 0)
     }
 
-    /// Notes that a number has come. `u64::MAX` cannot come, a sender never counts so far.
+    /// Notes that a number has come, which was new.
     pub fn note(&mut self, number: u64) {
         if number >= self.end {
-            let end = number.saturating_add(1);
+            let end = number + 1;
             let fresh = (end - self.end).min(SPAN);
             for skipped in end - fresh..end {
                 let (word, bit) = place(skipped);
@@ -76,5 +80,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A peer that holds the key can send it, and everybody counts one beyond what came.
+    #[test]
+    fn the_last_number_is_never_new() {
+        let mut window = ReplayWindow::default();
+        assert!(!window.is_new(u64::MAX));
+        window.note(u64::MAX - 1);
+        assert!(!window.is_new(u64::MAX) && !window.is_new(u64::MAX - 1));
     }
 }

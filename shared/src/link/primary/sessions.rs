@@ -120,13 +120,7 @@ impl PrimaryLink {
         }
         self.is_joined = is_joined;
         let channel = self.channel.as_mut().expect("a session has a channel");
-        // Output is held from the end of the first epoch that can be revived on, which is before
-        // the backup can say that it has it: from there on silence is not borne for long.
-        let phase = if ring.control().acked_epoch() + 1 >= EPOCH_REVIVABLE_FIRST {
-            Phase::Protected
-        } else {
-            ring.control().peer_phase()
-        };
+        let phase = phase_at(ring.control().acked_epoch(), ring.control().peer_phase());
         if let Some(silent) = channel.judge_silence(now_us, phase, &mut self.counters) {
             self.events.report(silent);
             // It may hear us although we do not hear it: then it must not take over.
@@ -144,6 +138,27 @@ impl PrimaryLink {
                 let come = self.flight.come_index();
                 self.encoder.note_progress(now_us, self.encoded_index, come, available.end);
             }
+        }
+    }
+}
+
+/// By which phase the backup's silence is judged.
+///
+/// Output is held from the end of the first epoch that can be revived on, which is before the backup
+/// can say that it has it: from there on silence is not borne for long. The backup may name any epoch.
+fn phase_at(acked_epoch: u64, peer_phase: Phase) -> Phase {
+    if acked_epoch >= EPOCH_REVIVABLE_FIRST - 1 { Phase::Protected } else { peer_phase }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_judged_by_what_was_acknowledged() {
+        for (acked_epoch, protected) in [(0, false), (1, false), (2, true), (u64::MAX, true)] {
+            let phase = if protected { Phase::Protected } else { Phase::Receiving };
+            assert_eq!(phase_at(acked_epoch, Phase::Receiving), phase, "{acked_epoch}");
         }
     }
 }
