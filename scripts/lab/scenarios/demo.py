@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
+from lab.arbiter import Arbiter, holder_id
 from lab.failover import Outcome, prepare, run_failover
 from lab.instance import Lab
 from lab.machine import Shape
@@ -22,12 +24,16 @@ def demo(name: str, shape: Shape, options: Protection, stay: bool) -> int:
         with Lab(name, "ab", shape) as lab:
             lab.boot()
             prepare(lab)
-            outcome = run_failover(lab, options, told)
-            told.say(outcome.describe())
-            if not outcome.passed:
-                _show_logs(lab, told)
-            if stay:
-                _stay(lab, told)
+            with Arbiter(lab) as arbiter:
+                told.say("an etcd server says which host may live")
+                outcome = run_failover(lab, replace(options, arbiter=True), told)
+                term, holder = arbiter.record()
+                told.say(f"by the arbiter's term {term} the guest lives on {holder}, host b is {holder_id(lab.b)}")
+                told.say(outcome.describe())
+                if not outcome.passed:
+                    _show_logs(lab, told)
+                if stay:
+                    _stay(lab, told)
     finally:
         told.close()
     if outcome is None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from lab.arbiter import Arbiter, holder_id
 from lab.failover import run_failover
 from lab.instance import Lab
 from lab.pollux import INTERVAL_MS_BY_VCPUS, Protection
 from lab.testing import expect, lab_test, quiet_narrator
 
 
-@lab_test("host a dies: the client's stream goes on from host b, every byte verified (25 ms epochs)")
-def failover_fast(lab: Lab) -> None:
-    """The default interval."""
-    _fail_over(lab, Protection(interval_ms=25))
-
-
-@lab_test("host a dies: the client's stream goes on from host b, every byte verified (100 ms epochs)")
-def failover_slow(lab: Lab) -> None:
-    """A longer epoch holds more output back and copies more pages at once."""
-    _fail_over(lab, Protection(interval_ms=100))
+@lab_test("host a dies: the client's stream goes on from host b, by the arbiter's word, every byte verified")
+def failover(lab: Lab) -> None:
+    """The default interval. Protection has taken term 1, host b claims the next one."""
+    with Arbiter(lab) as arbiter:
+        _fail_over(lab, Protection(arbiter=True))
+        expect(arbiter.record() == (2, holder_id(lab.b)), f"the record is {arbiter.record()}")
 
 
 @lab_test("host a dies: a guest with 2 pinned vCPUs goes on from host b, every byte verified")

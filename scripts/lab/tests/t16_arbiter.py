@@ -16,7 +16,7 @@ from lab.client import StreamClient
 from lab.guest import GuestControl, create_guest, install_configs
 from lab.instance import Lab
 from lab.machine import Host
-from lab.pollux import ARBITER_PATH, KEY_PATH, Pair, Protection, install
+from lab.pollux import ARBITER_PATH, KEY_PATH, STATE_FOLDER, Pair, Protection, install
 from lab.settings import GUEST_MAC, GUEST_NAME
 from lab.testing import expect, expect_more, lab_test, protected_stream
 from lab.tests.t20_refusals import refused
@@ -187,13 +187,18 @@ def _expect_output_of(outputs: Outputs, lab: Lab, chosen: Host, cut_at: float) -
             expect(count == 0, f"{count} frames left host {host.name}, which was not chosen, after the cut")
 
 
-@lab_test("host a dies under an arbiter: host b claims the next term and the client's stream goes on from there")
-def host_dies(lab: Lab) -> None:
-    """The plain failover, with one more question in it."""
-    with arbitrated_stream(lab) as (arbiter, _, client):
-        lab.a.kill()
+@lab_test("a guest is handed over on purpose: its stream goes on from host b, and nothing leaves host a any more")
+def handed_over(lab: Lab) -> None:
+    """The operator empties host a. Its copy of the guest stays, paused, for whoever wants to be sure."""
+    with arbitrated_stream(lab) as (arbiter, pair, client), Outputs(lab) as outputs:
+        lab.a.run(f"primary-helper switch-over --domain {GUEST_NAME} --state-dir {STATE_FOLDER}", timeout=120)
+        handed_over_at = time.time()
+        expect(pair.primary.exit_status() == 0, f"protect did not end as asked: {pair.primary.log(3)}")
         expect_more(client, MESSAGES, DECISION_SECONDS, "the stream does not go on from host b")
         expect(arbiter.record() == (2, holder_id(lab.b)), f"the record is {arbiter.record()}")
+        expect(is_paused(lab.a), "host a's guest is not paused")
+        expect(plug_count(lab.a) == 1, f"host a has {plug_count(lab.a)} closed gates, not 1")
+    _expect_output_of(outputs, lab, lab.b, handed_over_at)
 
 
 @lab_test("over and back: host a dies, boots, backs host b up, and takes over when that dies, all in one stream")
