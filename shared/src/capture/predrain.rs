@@ -62,11 +62,7 @@ pub struct PreDrainReport {
 pub struct PreDrain {
     report: PreDrainReport,
     pass: Option<Cursor>,
-    /// Pages of the newest pass so far, and the nanoseconds that they took.
-    copied: (u64, u64),
-    /// When it began, and how long it took with all that came between.
-    cleaned_us: u64,
-    pass_us: u64,
+    newest: Pass,
     /// The guest wrote as fast as it was copied: no further pass before this checkpoint.
     is_futile: bool,
     looked_us: u64,
@@ -85,6 +81,18 @@ pub struct PreDrain {
     way: Way,
 }
 
+/// The newest pass, as far as it has come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pass {
+    /// When it cleaned the log, in microseconds.
+    cleaned_us: u64,
+    /// How long it took, with all that came between its steps.
+    duration_us: u64,
+    /// Pages copied, and the nanoseconds that the copies alone took.
+    page_count: u64,
+    copying_ns: u64,
+}
+
 /// The way of the last checkpoint to the backup and back.
 #[derive(Clone, Copy, Debug)]
 enum Way {
@@ -100,9 +108,7 @@ impl PreDrain {
         Self {
             report: PreDrainReport::default(),
             pass: None,
-            copied: (0, 0),
-            cleaned_us: 0,
-            pass_us: 0,
+            newest: Pass::default(),
             is_futile: false,
             looked_us: 0,
             found_count: 0,
@@ -248,7 +254,7 @@ impl PreDrain {
             guest.read_log(Reading::Clean)?;
             self.is_found_still = false;
             self.report.pass_count += 1;
-            (self.copied, self.cleaned_us) = ((0, 0), due.now_us);
+            self.newest = Pass { cleaned_us: due.now_us, ..Pass::default() };
             self.pass = Some(Cursor::default());
             return Ok(Step::Working);
         }
@@ -281,10 +287,10 @@ impl PreDrain {
     /// Whether a further pass leaves fewer pages than the one before it left: more are found than that
     /// also when time went by since.
     fn is_shrinking(&self, now_us: u64) -> bool {
-        let (copied_count, _) = self.copied;
-        let expected_us = self.found_count * self.pass_us / copied_count.max(1);
-        let written_us = now_us.saturating_sub(self.cleaned_us);
-        self.found_count * 8 <= copied_count * SHRINKING_EIGHTHS
+        let Pass { cleaned_us, duration_us, page_count, .. } = self.newest;
+        let expected_us = self.found_count * duration_us / page_count.max(1);
+        let written_us = now_us.saturating_sub(cleaned_us);
+        self.found_count * 8 <= page_count * SHRINKING_EIGHTHS
             || expected_us * 8 <= written_us * SHRINKING_EIGHTHS
     }
 
@@ -307,14 +313,15 @@ impl PreDrain {
         let pushed_count = push_more(guest, &mut cursor, free_count, output, surroundings)?;
         output.publish();
         self.report.page_count += pushed_count;
-        self.copied.0 += pushed_count;
         let elapsed_ns = surroundings.now_ns().saturating_sub(started_ns);
-        self.copied.1 += elapsed_ns;
-        self.pass_us = due.now_us.saturating_sub(self.cleaned_us) + elapsed_ns / 1000;
+        let newest = &mut self.newest;
+        newest.page_count += pushed_count;
+        newest.copying_ns += elapsed_ns;
+        newest.duration_us = due.now_us.saturating_sub(newest.cleaned_us) + elapsed_ns / 1000;
         if pushed_count == free_count {
             self.pass = Some(cursor);
         } else {
-            pacing.note_copied(self.copied.0, self.copied.1);
+            pacing.note_copied(newest.page_count, newest.copying_ns);
         }
         Ok(Step::Working)
     }
