@@ -97,6 +97,7 @@ pub fn description(config_size: u32) -> DomainDescription {
         grant_version: 1,
         interval_ms: 25,
         config_size,
+        term: 3,
         is_rehearsal: false,
     }
 }

@@ -46,10 +46,11 @@ def _add_scenarios(commands: Commands[argparse.ArgumentParser]) -> None:
 
     repeat = commands.add_parser("runs", help="repeat the failover and count the successes")
     repeat.add_argument("--count", type=int, default=10)
+    repeat.add_argument("--random", type=int, metavar="SEED", help="pull the plug after random times")
     _add_protection(repeat)
     _add_shape(repeat, name="runs")
     repeat.set_defaults(
-        run=lambda given: runs(given.name, _shape(given), _protection(given), given.count)
+        run=lambda given: runs(given.name, _shape(given), _protection(given), given.count, given.random)
     )
 
     test = commands.add_parser("test", help="run the lab's tests")
