@@ -7,7 +7,7 @@ use super::process::{Child, ForkError, Forked, ProcessEnd, fork};
 use super::program::{environment, environment_variable, exit_with};
 use super::syscall::{SYSCALL_EXECVE, syscall};
 use super::{affinity, signals};
-use crate::text::FixedText;
+use crate::text::{FixedText, valid_beginning};
 use core::fmt;
 use core::ptr;
 use heapless::Vec;
@@ -149,13 +149,11 @@ impl CommandOutput<'_> {
 
     /// The last line it wrote that is not empty: the one that says why it failed, as a rule.
     pub fn last_line(&self) -> &str {
-        let text = match core::str::from_utf8(self.bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                core::str::from_utf8(&self.bytes[..error.valid_up_to()]).unwrap_or_default()
-            }
-        };
-        text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing")
+        let mut lines = self.bytes.rsplit(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+        match lines.find(|line| !line.is_empty()) {
+            Some(line) => valid_beginning(line),
+            None => "it said nothing",
+        }
     }
 }
 

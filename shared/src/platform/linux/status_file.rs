@@ -10,7 +10,7 @@ use crate::status::{
     RECORD_SIZE, RecordError, Role, SavedRecord, StatusRecord, StatusReport, decode_record,
     encode_record,
 };
-use crate::text::FixedText;
+use crate::text::{FixedText, parse_number};
 use core::fmt;
 use core::mem::MaybeUninit;
 use rustix::fd::OwnedFd;
@@ -64,12 +64,9 @@ impl StatusFile {
     /// # Errors
     /// If another helper holds the record.
     pub fn create(directory: &str, name: &str, role: Role) -> Result<Self, AlreadyDriven> {
-        let mut path = RecordPath::format(format_args!("{directory}/"));
-        for part in name.split('/').enumerate() {
-            let separator = if part.0 == 0 { "" } else { "_" };
-            let _ = fmt::Write::write_fmt(&mut path, format_args!("{separator}{}", part.1));
-        }
-        let _ = fmt::Write::write_str(&mut path, ending(role));
+        let mut path = RecordPath::format(format_args!("{directory}/{name}{}", ending(role)));
+        // The directory's own stay.
+        path.replace(directory.len() + 1, b'/', b'_');
         let mut status = Self { path, file: None, previous: None, has_warned: false };
         match create_directory(directory).map_err(|error| error.errno).and_then(|()| status.claim())
         {
@@ -234,14 +231,14 @@ fn for_each_record(
 
 /// A domain is meant by its name or by its number.
 fn is_of(record: &SavedRecord, domain: &str) -> bool {
-    record.domain.as_str() == domain || domain.parse() == Ok(record.domid)
+    record.domain.as_str() == domain || parse_number(domain) == Some(record.domid)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Role, StatusError, StatusFile, for_each_record, print_status};
     use crate::status::{State, StatusRecord};
-    use crate::text::FixedText;
+    use crate::text::{FixedText, parse_number};
 
     fn scratch(name: &str) -> String {
         let path = std::env::temp_dir().join(format!("pollux-{}-{name}", std::process::id()));
