@@ -15,6 +15,8 @@ impl<const SIZE: usize> FixedText<SIZE> {
     const SIZE_FITS: () = assert!(SIZE <= u8::MAX as usize, "the size is kept in one byte");
 
     /// The text, or as much of its beginning as fits.
+    // Called, as the next one, not copied to every place that keeps a text.
+    #[inline(never)]
     pub fn new(text: &str) -> Self {
         Self::filled(|room| {
             let _ = fmt::Write::write_str(room, text);
@@ -22,6 +24,7 @@ impl<const SIZE: usize> FixedText<SIZE> {
     }
 
     /// Formats straight into a fixed text, cutting what does not fit.
+    #[inline(never)]
     pub fn format(arguments: fmt::Arguments<'_>) -> Self {
         Self::filled(|room| {
             // An error only says that the text was cut, which this type allows.

@@ -230,7 +230,7 @@ pub(super) fn take_options<'a>(
         match option {
             "--help" | "-h" => return Ok(true),
             // No option is behind it, and words that are none belong nowhere.
-            "--" => {
+            "--" if attached.is_none() => {
                 return arguments.next().map_or(Ok(false), |word| Err(unexpected(word)));
             }
             "-" => return Err(unexpected(word)),

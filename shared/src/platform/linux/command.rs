@@ -89,8 +89,7 @@ impl Program {
     /// [`CommandError::NotFound`] when there is no executable file.
     pub fn at(path: &str) -> Result<Self, CommandError> {
         let kept = FixedText::new(path);
-        let is_there =
-            kept.as_str() == path && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+        let is_there = kept.as_str() == path && is_accessible(path, Access::EXEC_OK);
         if is_there { Ok(Self { path: kept }) } else { Err(CommandError::NotFound) }
     }
 

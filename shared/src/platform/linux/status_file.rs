@@ -169,7 +169,7 @@ impl core::error::Error for StatusError {}
 /// If there is none, or one cannot be read.
 pub fn print_status(directory: &str, domain: Option<&str>, role: Role) -> Result<(), StatusError> {
     let mut count = 0;
-    for_each_record(directory, domain, role, |record| {
+    for_each_record(directory, domain, role, &mut |record| {
         let is_running = process::is_running(record.pid);
         let report = StatusReport { record, now_us: clock::monotonic_us(), is_running };
         let separator = if count == 0 { "" } else { "\n" };
@@ -192,7 +192,7 @@ pub fn find_record(
     role: Role,
 ) -> Result<SavedRecord, StatusError> {
     let mut found = None;
-    for_each_record(directory, domain, role, |record| found = Some(*record))?;
+    for_each_record(directory, domain, role, &mut |record| found = Some(*record))?;
     found.ok_or(StatusError::NoRecord { directory: FixedText::new(directory) })
 }
 
@@ -200,7 +200,7 @@ fn for_each_record(
     directory: &str,
     domain: Option<&str>,
     role: Role,
-    mut show: impl FnMut(&SavedRecord),
+    show: &mut dyn FnMut(&SavedRecord),
 ) -> Result<(), StatusError> {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -238,7 +238,7 @@ fn is_of(record: &SavedRecord, domain: &str) -> bool {
 mod tests {
     use super::{Role, StatusError, StatusFile, for_each_record, print_status};
     use crate::status::{State, StatusRecord};
-    use crate::text::{FixedText, parse_number};
+    use crate::text::FixedText;
 
     fn scratch(name: &str) -> String {
         let path = std::env::temp_dir().join(format!("pollux-{}-{name}", std::process::id()));
@@ -247,7 +247,7 @@ mod tests {
 
     fn domains(directory: &str, domain: Option<&str>, role: Role) -> Vec<(String, u16)> {
         let mut found = Vec::new();
-        for_each_record(directory, domain, role, |record| {
+        for_each_record(directory, domain, role, &mut |record| {
             found.push((record.domain.as_str().to_owned(), record.domid));
         })
         .unwrap();
