@@ -75,6 +75,9 @@ impl core::error::Error for StartError {}
 macro_rules! from {
     ($($variant:ident($error:ty)),* $(,)?) => {
         $(impl From<$error> for StartError {
+            // Called, not copied to every `?`: errors are large, and rare.
+            #[cold]
+            #[inline(never)]
             fn from(error: $error) -> Self {
                 Self::$variant(error)
             }

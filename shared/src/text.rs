@@ -15,47 +15,68 @@ impl<const SIZE: usize> FixedText<SIZE> {
     const SIZE_FITS: () = assert!(SIZE <= u8::MAX as usize, "the size is kept in one byte");
 
     /// The text, or as much of its beginning as fits.
+    // Called, as the next one, not copied to every place that keeps a text.
+    #[inline(never)]
     pub fn new(text: &str) -> Self {
-        let () = Self::SIZE_FITS;
-        let mut size = text.len().min(SIZE);
-        while !text.is_char_boundary(size) {
-            size -= 1;
-        }
-        let mut bytes = [0; SIZE];
-        bytes[..size].copy_from_slice(&text.as_bytes()[..size]);
-        Self { bytes, size: u8::try_from(size).unwrap_or(u8::MAX) }
+        Self::filled(|room| {
+            let _ = fmt::Write::write_str(room, text);
+        })
     }
 
     /// Formats straight into a fixed text, cutting what does not fit.
+    #[inline(never)]
     pub fn format(arguments: fmt::Arguments<'_>) -> Self {
-        let mut text = Self::new("");
-        // An error only says that the text was cut, which this type allows.
-        let _ = fmt::Write::write_fmt(&mut text, arguments);
-        text
+        Self::filled(|room| {
+            // An error only says that the text was cut, which this type allows.
+            let _ = fmt::Write::write_fmt(room, arguments);
+        })
+    }
+
+    /// Puts one ASCII character in another's place, from a byte on.
+    pub fn replace(&mut self, start: usize, old: u8, new: u8) {
+        for byte in self.bytes.iter_mut().skip(start) {
+            if *byte == old {
+                *byte = new;
+            }
+        }
+    }
+
+    fn filled(fill: impl FnOnce(&mut Room<'_>)) -> Self {
+        let () = Self::SIZE_FITS;
+        let mut bytes = [0; SIZE];
+        let mut room = Room { bytes: &mut bytes, size: 0 };
+        fill(&mut room);
+        let size = room.size;
+        Self { bytes, size: u8::try_from(size).unwrap_or(u8::MAX) }
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.bytes[..usize::from(self.size)]).unwrap_or("")
+        valid_beginning(self.bytes.get(..usize::from(self.size)).unwrap_or_default())
     }
 }
 
-impl<const SIZE: usize> fmt::Write for FixedText<SIZE> {
+/// What a fixed text is written into. One for all sizes, so that the code for it is there once.
+struct Room<'a> {
+    bytes: &'a mut [u8],
+    size: usize,
+}
+
+impl fmt::Write for Room<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let start = usize::from(self.size);
-        let mut count = text.len().min(SIZE - start);
-        while !text.is_char_boundary(count) {
-            count -= 1;
+        let room = self.bytes.get_mut(self.size..).unwrap_or_default();
+        let count = text.floor_char_boundary(room.len());
+        for (place, byte) in room.iter_mut().zip(text.bytes().take(count)) {
+            *place = byte;
         }
-        self.bytes[start..start + count].copy_from_slice(&text.as_bytes()[..count]);
-        self.size = u8::try_from(start + count).unwrap_or(u8::MAX);
+        self.size += count;
         if count < text.len() { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
 impl<const SIZE: usize> fmt::Display for FixedText<SIZE> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.as_str())
+        formatter.write_str(self.as_str())
     }
 }
 
@@ -65,24 +86,72 @@ impl<const SIZE: usize> fmt::Debug for FixedText<SIZE> {
     }
 }
 
+/// The text that the bytes begin with: all of them unless one of them is wrong.
+#[must_use]
+pub fn valid_beginning(bytes: &[u8]) -> &str {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => match bytes.get(..error.valid_up_to()).map(core::str::from_utf8) {
+            Some(Ok(text)) => text,
+            _ => "",
+        },
+    }
+}
+
+/// What is before the first of an ASCII separator, and what is after it. In place of `split_once`, whose
+/// search for any character is large.
+#[must_use]
+pub fn split_at_first(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let place = text.bytes().position(|byte| byte == separator)?;
+    Some((text.get(..place)?, text.get(place + 1..)?))
+}
+
+/// Reads a decimal number: digits alone, no sign. In place of `parse`, which is there once for each
+/// type and takes a sign.
+#[must_use]
+pub fn parse_number<T: TryFrom<u64>>(text: &str) -> Option<T> {
+    T::try_from(parse_decimal(text)?).ok()
+}
+
+fn parse_decimal(text: &str) -> Option<u64> {
+    let mut number: u64 = 0;
+    for byte in text.bytes() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(digit.into())?;
+    }
+    (!text.is_empty()).then_some(number)
+}
+
 /// Reads six pairs of hexadecimal digits with colons.
 #[must_use]
 pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
-    let mut mac = [0; 6];
-    let mut parts = text.split(':');
-    for byte in &mut mac {
-        let part = parts.next().filter(|part| part.len() == 2)?;
-        if !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        *byte = u8::from_str_radix(part, 16).ok()?;
+    const TEXT_SIZE: usize = 17;
+    if text.len() != TEXT_SIZE {
+        return None;
     }
-    parts.next().is_none().then_some(mac)
+    let mut mac = [0; 6];
+    for (byte, part) in mac.iter_mut().zip(text.as_bytes().chunks(3)) {
+        let ([high, low] | [high, low, b':']) = part else { return None };
+        *byte = hexadecimal(*high)? << 4 | hexadecimal(*low)?;
+    }
+    Some(mac)
+}
+
+fn hexadecimal(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::FixedText;
+    use super::{FixedText, parse_number, split_at_first, valid_beginning};
     use proptest::prelude::{prop_assert, proptest};
 
     #[test]
@@ -91,6 +160,26 @@ mod tests {
         assert_eq!(FixedText::<4>::new("vif1.0").as_str(), "vif1");
         assert_eq!(FixedText::<4>::new("ééé").as_str(), "éé");
         assert_eq!(FixedText::<5>::format(format_args!("{}-{}", 12, 3456)).as_str(), "12-34");
+    }
+
+    #[test]
+    fn numbers_are_digits_alone() {
+        assert_eq!(parse_number("0"), Some(0_u8));
+        assert_eq!(parse_number("007"), Some(7_u16));
+        assert_eq!(parse_number("18446744073709551615"), Some(u64::MAX));
+        for wrong in ["", "+1", "-1", " 1", "1 ", "0x1", "\u{661}", "18446744073709551616"] {
+            assert_eq!(parse_number::<u64>(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse_number::<u8>("256"), None);
+    }
+
+    #[test]
+    fn texts_are_split_and_cut_where_they_can_be() {
+        assert_eq!(split_at_first("a=b=c", b'='), Some(("a", "b=c")));
+        assert_eq!(split_at_first("é=", b'='), Some(("é", "")));
+        assert_eq!(split_at_first("a", b'='), None);
+        assert_eq!(valid_beginning(b"ab\xffc"), "ab");
+        assert_eq!(valid_beginning("é".as_bytes()), "é");
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use core::fmt;
 
 pub use settling::{Next, Settling};
 
-use crate::text::parse_mac;
+use crate::text::{parse_mac, parse_number, split_at_first};
 
 /// The host that holds a term: the MAC address of its first replication interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +43,9 @@ impl Record {
     /// Reads `TERM HOLDER`, or `0 -` for a domain that was never claimed.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
-        let (term, holder) = line.trim().split_once(' ')?;
-        if !term.bytes().all(|digit| digit.is_ascii_digit()) {
-            return None;
-        }
-        let term = term.parse().ok()?;
-        let holder = match holder.trim_start() {
+        let (term, holder) = split_at_first(line.trim_ascii(), b' ')?;
+        let term = parse_number(term)?;
+        let holder = match holder.trim_ascii_start() {
             "-" => None,
             holder => Some(HostId(parse_mac(holder)?)),
         };

@@ -169,6 +169,9 @@ impl fmt::Display for CaptureError {
 
 impl core::error::Error for CaptureError {}
 
+// Hundreds of places hand it upwards: as one word it goes in a register.
+const _: () = assert!(size_of::<CaptureError>() <= 8 && size_of::<XenError>() <= 8);
+
 impl From<XenError> for CaptureError {
     fn from(error: XenError) -> Self {
         Self::Xen(error)

@@ -142,7 +142,7 @@ impl Confirmed {
     fn add(&mut self, vcpu: u32, confirmation: &Confirmation) -> Result<(), DiscoveryError> {
         if let Some(vector) = confirmation.upcall_vector {
             if self.vector.is_some_and(|other| other != vector) {
-                return Err(DiscoveryError::ProbeContradicts { vcpu });
+                return Err(DiscoveryError::probe_contradicts(vcpu));
             }
             self.vector = Some(vector);
         }
@@ -218,7 +218,7 @@ fn probe_all(
         target.xen.evtchn_send(remote_port)?;
         let after = registers(context.ask(target.xen, target.domid)?)?;
         let after = online(&after).find(|(other, _)| *other == vcpu).map(|(_, after)| *after);
-        let after = after.ok_or(DiscoveryError::ProbeContradicts { vcpu })?;
+        let after = after.ok_or_else(|| DiscoveryError::probe_contradicts(vcpu))?;
         confirmed.add(vcpu, &probe.conclude(&pages, &after)?)?;
     }
     Ok(())

@@ -59,12 +59,12 @@ pub enum Refusal {
     /// More memory than the limit.
     PageCount {
         /// Pages that it may own.
-        page_count: u64,
+        page_count: u32,
     },
     /// Memory at higher addresses than the limit.
     GfnCount {
         /// One more than its highest gfn.
-        gfn_count: u64,
+        gfn_count: u32,
     },
     /// The guest has not mapped shared_info.
     NoSharedInfo,
@@ -84,6 +84,17 @@ pub enum Refusal {
     GrantVersion,
     /// A grant table beyond the limit.
     GrantFrames,
+}
+
+impl Refusal {
+    /// Too many gfns; told as 16 TiB where there are more.
+    pub(super) fn gfn_count(count: u64) -> Self {
+        Self::GfnCount { gfn_count: clipped(count) }
+    }
+}
+
+fn clipped(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 impl fmt::Display for Refusal {
@@ -110,13 +121,13 @@ impl fmt::Display for Refusal {
             Self::PageCount { page_count } => write!(
                 f,
                 "the domain has {} MiB of memory: at most {} MiB can be protected",
-                mib(*page_count),
+                mib((*page_count).into()),
                 mib(DOMAIN_PAGE_COUNT_MAX)
             ),
             Self::GfnCount { gfn_count } => write!(
                 f,
                 "the domain's memory reaches up to {} MiB: at most {} MiB can be protected",
-                mib(*gfn_count),
+                mib((*gfn_count).into()),
                 mib(GFN_COUNT_MAX)
             ),
             Self::NoSharedInfo => f.write_str(
@@ -171,7 +182,7 @@ pub fn check(xen: &Xen, store: &mut Store, domid: Domid) -> Result<DomainInfo, C
     check_info(&info)?;
     let gfn_count = xen.maximum_gpfn(domid)? + 1;
     if gfn_count > GFN_COUNT_MAX {
-        return Err(Refusal::GfnCount { gfn_count }.into());
+        return Err(Refusal::gfn_count(gfn_count).into());
     }
     if xen.hvm_get_param(domid, params::STORE_PFN)? == 0
         || xen.hvm_get_param(domid, params::STORE_EVTCHN)? == 0
@@ -204,7 +215,7 @@ fn check_info(info: &DomainInfo) -> Result<(), Refusal> {
     } else if usize::try_from(vcpu_count).is_ok_and(|count| count > VCPU_COUNT_MAX) {
         Err(Refusal::VcpuCount { vcpu_count })
     } else if info.page_count_max > DOMAIN_PAGE_COUNT_MAX {
-        Err(Refusal::PageCount { page_count: info.page_count_max })
+        Err(Refusal::PageCount { page_count: clipped(info.page_count_max) })
     } else if info.shared_info_gfn >= GFN_COUNT_MAX {
         Err(Refusal::NoSharedInfo)
     } else {

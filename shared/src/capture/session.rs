@@ -343,7 +343,7 @@ impl Drop for Capture<'_> {
 fn gfn_count(xen: &Xen, domid: Domid) -> Result<u64, CaptureError> {
     let gfn_count = xen.maximum_gpfn(domid)? + 1;
     if gfn_count > GFN_COUNT_MAX {
-        return Err(Refusal::GfnCount { gfn_count }.into());
+        return Err(Refusal::gfn_count(gfn_count).into());
     }
     Ok(gfn_count)
 }

@@ -151,6 +151,8 @@ impl fmt::Display for DecodeError {
 ///
 /// # Errors
 /// [`EncodeError`] when the buffer is too small; nothing useful is in it then.
+// Large, and called once an epoch at most: one copy of it for each message.
+#[inline(never)]
 pub fn encode<T: Serialize>(message: &T, buffer: &mut [u8]) -> Result<usize, EncodeError> {
     postcard::to_slice(message, buffer).map(|used| used.len()).map_err(|_| EncodeError)
 }

@@ -72,8 +72,7 @@ impl Request {
 
     /// Appends an attribute to the message.
     pub fn attribute(&mut self, kind: u16, value: &[u8]) {
-        let size = u16::try_from(ATTRIBUTE_HEADER_SIZE + value.len());
-        self.append(&size.expect("attributes are short").to_ne_bytes());
+        self.append(&attribute_size(ATTRIBUTE_HEADER_SIZE + value.len()));
         self.append(&kind.to_ne_bytes());
         self.append_aligned(value);
     }
@@ -85,8 +84,7 @@ impl Request {
         // Back to the end of the text, before its padding.
         self.size = start + ATTRIBUTE_HEADER_SIZE + text.len();
         self.append_aligned(&[0]);
-        let size = u16::try_from(ATTRIBUTE_HEADER_SIZE + text.len() + 1);
-        self.patch(start, &size.expect("names are short").to_ne_bytes());
+        self.patch(start, &attribute_size(ATTRIBUTE_HEADER_SIZE + text.len() + 1));
         self.close_message();
     }
 
@@ -95,8 +93,7 @@ impl Request {
         let start = self.size;
         self.attribute(kind, &[]);
         fill(self);
-        let size = u16::try_from(self.size - start).expect("attributes are short");
-        self.patch(start, &size.to_ne_bytes());
+        self.patch(start, &attribute_size(self.size - start));
     }
 
     /// The messages as they are sent.
@@ -123,13 +120,20 @@ impl Request {
 
     /// Keeps the message's size right after every part of it.
     fn close_message(&mut self) {
-        let size = u32::try_from(self.size - self.message_start).expect("requests are short");
+        // A request is far below 4 GiB.
+        let size = u32::try_from(self.size - self.message_start).unwrap_or(u32::MAX);
         self.patch(self.message_start, &size.to_ne_bytes());
     }
 
     fn patch(&mut self, offset: usize, bytes: &[u8]) {
         self.bytes[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
+}
+
+fn attribute_size(size: usize) -> [u8; 2] {
+    assert!(size <= REQUEST_SIZE_MAX, "attributes are shorter than a request");
+    // Never more, as it was just seen.
+    u16::try_from(size).unwrap_or(u16::MAX).to_ne_bytes()
 }
 
 /// A message from the kernel.

@@ -1,6 +1,6 @@
 //! Names of network interfaces: the guest's on this host, and ours beside them.
 
-use crate::text::FixedText;
+use crate::text::{FixedText, parse_number, split_at_first};
 
 /// An interface's name: at most 15 bytes (IFNAMSIZ of include/uapi/linux/if.h, without its zero).
 pub type InterfaceName = FixedText<15>;
@@ -28,7 +28,7 @@ impl GuestInterface {
     /// Reads the names that [`GuestInterface::ifb_name`] makes.
     pub fn parse_ifb(name: &str, domid: u16) -> Option<Self> {
         let rest = name.strip_prefix("pollux")?;
-        let (rest, is_emulated) = rest.strip_prefix('e').map_or((rest, false), |rest| (rest, true));
+        let (rest, is_emulated) = rest.strip_prefix("e").map_or((rest, false), |rest| (rest, true));
         Self::parse_numbers(rest, domid).map(|number| Self { number, is_emulated })
     }
 
@@ -39,7 +39,7 @@ impl GuestInterface {
     }
 
     fn parse_numbers(text: &str, domid: u16) -> Option<u8> {
-        let (found_domid, number) = text.split_once('.')?;
+        let (found_domid, number) = split_at_first(text, b'.')?;
         let found_domid: u16 = parse_plain(found_domid)?;
         let number: u16 = parse_plain(number)?;
         // Two digits, so that our own name fits.
@@ -49,9 +49,8 @@ impl GuestInterface {
 
 /// A number as the kernel prints it: digits alone, no sign, no zero before others.
 fn parse_plain(text: &str) -> Option<u16> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit())
-        && (text.len() == 1 || !text.starts_with('0'));
-    if is_plain { text.parse().ok() } else { None }
+    let is_plain = text.len() == 1 || !text.starts_with("0");
+    if is_plain { parse_number(text) } else { None }
 }
 
 #[cfg(test)]

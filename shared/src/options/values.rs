@@ -2,8 +2,6 @@
 
 use core::ops::RangeInclusive;
 
-use getargs::{Opt, Options};
-
 use super::error::UsageError;
 use crate::limits::{
     CORE_COUNT_MAX, DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX, INTERFACE_NAME_SIZE_MAX,
@@ -103,8 +101,8 @@ impl<'a> Value<'a> {
         expected: &'static str,
     ) -> Result<u32, UsageError> {
         let Some(value) = self.value else { return Ok(default) };
-        match value.parse() {
-            Ok(number) if (minimum..=maximum).contains(&number) => Ok(number),
+        match text::parse_number(value) {
+            Some(number) if (minimum..=maximum).contains(&number) => Ok(number),
             _ => Err(UsageError::wrong(self.name, value, expected)),
         }
     }
@@ -127,8 +125,8 @@ impl<'a> Value<'a> {
     /// A core's number, if the option was given.
     pub fn core(&self) -> Result<Option<u16>, UsageError> {
         let Some(value) = self.value else { return Ok(None) };
-        match value.parse() {
-            Ok(core) if core < CORE_COUNT_MAX => Ok(Some(core)),
+        match text::parse_number(value) {
+            Some(core) if core < CORE_COUNT_MAX => Ok(Some(core)),
             _ => Err(UsageError::wrong(self.name, value, "a core's number, 0 to 1023")),
         }
     }
@@ -181,7 +179,7 @@ impl<'a> Value<'a> {
         match (self.value, without.is_given()) {
             (None, true) => Ok(ArbiterKind::None),
             (Some(value), false) => match value.strip_prefix("exec:") {
-                Some(path) if path.starts_with('/') => Ok(ArbiterKind::Exec(path)),
+                Some(path) if path.starts_with("/") => Ok(ArbiterKind::Exec(path)),
                 _ => Err(UsageError::wrong(self.name, value, "exec:/PATH/OF/PROGRAM")),
             },
             _ => Err(UsageError::ArbiterUnclear),
@@ -202,17 +200,13 @@ fn parse_size(text: &str) -> Option<u64> {
     let units = [("K", 10), ("M", 20), ("G", 30)];
     let with_unit = |(unit, shift)| Some((text.strip_suffix(unit)?, shift));
     let (digits, shift) = units.into_iter().find_map(with_unit).unwrap_or((text, 0));
-    // `parse` would take a sign.
-    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+    text::parse_number::<u64>(digits)?.checked_mul(1 << shift)
 }
 
 fn parse_link(text: &str) -> Option<Link<'_>> {
-    let (interface, mac) = text.split_once('=')?;
+    let (interface, mac) = text::split_at_first(text, b'=')?;
     let name_fits = (1..=INTERFACE_NAME_SIZE_MAX).contains(&interface.len());
-    let name_is_one = !interface.contains(|c: char| c == '/' || c.is_whitespace());
+    let name_is_one = !interface.bytes().any(|byte| byte == b'/' || byte.is_ascii_whitespace());
     (name_fits && name_is_one).then_some(Link { interface, peer_mac: parse_station(mac)? })
 }
 
@@ -225,50 +219,81 @@ fn parse_station(text: &str) -> Option<[u8; 6]> {
 
 /// Fills the values of all groups from a command's arguments. Tells whether `--help` was among them.
 pub(super) fn take_options<'a>(
-    arguments: impl Iterator<Item = &'a str>,
+    mut arguments: impl Iterator<Item = &'a str>,
     groups: &mut [&mut [&mut Value<'a>]],
 ) -> Result<bool, UsageError> {
-    let mut options = Options::new(arguments);
-    loop {
-        let option = match options.next_opt() {
-            Ok(Some(option)) => option,
-            Ok(None) => break,
-            Err(error) => {
-                let text = FixedText::format(format_args!("{error}"));
-                return Err(UsageError::OptionUnknown(text));
-            }
+    while let Some(word) = arguments.next() {
+        let (option, attached) = match text::split_at_first(word, b'=') {
+            Some((option, value)) => (option, Some(value)),
+            None => (word, None),
         };
-        if option == Opt::Long("help") || option == Opt::Short('h') {
-            return Ok(true);
-        }
-        let Opt::Long(name) = option else { return Err(unknown(option)) };
-        let mut slots = groups.iter_mut().flat_map(|group| group.iter_mut());
-        let slot = slots.find(|slot| slot.name.trim_start_matches('-') == name);
-        let Some(slot) = slot else { return Err(unknown(option)) };
-        let value = match slot.is_flag {
-            true if options.value_opt().is_some() => {
-                return Err(UsageError::ValueUnwanted(slot.name));
+        match option {
+            "--help" | "-h" => return Ok(true),
+            // No option is behind it, and words that are none belong nowhere.
+            "--" if attached.is_none() => {
+                return arguments.next().map_or(Ok(false), |word| Err(unexpected(word)));
             }
-            true => "",
-            false => options.value().map_err(|_| UsageError::ValueMissing(slot.name))?,
+            "-" => return Err(unexpected(word)),
+            _ if !option.starts_with("-") => return Err(unexpected(word)),
+            _ => {}
+        }
+        let mut slots = groups.iter_mut().flat_map(|group| group.iter_mut());
+        let Some(slot) = slots.find(|slot| slot.name == option) else {
+            return Err(UsageError::OptionUnknown(FixedText::new(option)));
+        };
+        let value = match (slot.is_flag, attached) {
+            (true, Some(_)) => return Err(UsageError::ValueUnwanted(slot.name)),
+            (true, None) => "",
+            (false, Some(value)) => value,
+            (false, None) => arguments.next().ok_or(UsageError::ValueMissing(slot.name))?,
         };
         if slot.value.replace(value).is_some() {
             return Err(UsageError::OptionRepeated(slot.name));
         }
     }
-    match options.next_positional() {
-        Some(word) => Err(UsageError::ArgumentUnexpected(FixedText::new(word))),
-        None => Ok(false),
-    }
+    Ok(false)
 }
 
-fn unknown(option: Opt<&str>) -> UsageError {
-    UsageError::OptionUnknown(FixedText::format(format_args!("{option}")))
+fn unexpected(word: &str) -> UsageError {
+    UsageError::ArgumentUnexpected(FixedText::new(word))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_link, parse_size, parse_station};
+    use super::{Value, parse_link, parse_size, parse_station, take_options};
+
+    /// What `--name` and the flag `--bare` were given.
+    fn taken(words: &[&'static str]) -> Result<(Option<&'static str>, bool), String> {
+        let (mut name, mut bare) = (Value::new("--name"), Value::flag("--bare"));
+        match take_options(words.iter().copied(), &mut [&mut [&mut name], &mut [&mut bare]]) {
+            Ok(true) => Err("help".to_owned()),
+            Ok(false) => Ok((name.text(), bare.is_given())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn values_are_the_next_word_or_attached() {
+        assert_eq!(taken(&[]), Ok((None, false)));
+        assert_eq!(taken(&["--bare", "--name", "--bare"]), Ok((Some("--bare"), true)));
+        assert_eq!(taken(&["--name=a=b", "--"]), Ok((Some("a=b"), false)));
+        assert_eq!(taken(&["--name="]), Ok((Some(""), false)));
+        for help in ["--help", "-h"] {
+            assert_eq!(taken(&["--name", "x", help, "--what"]).unwrap_err(), "help");
+        }
+        for (words, line) in [
+            (&["--nam=x"][..], "there is no option --nam here: see --help"),
+            (&["-n", "x"], "there is no option -n here: see --help"),
+            (&["name", "x"], "name belongs to no option: see --help"),
+            (&["a=b"], "a=b belongs to no option: see --help"),
+            (&["-"], "- belongs to no option: see --help"),
+            (&["--", "--bare"], "--bare belongs to no option: see --help"),
+            (&["--bare=yes"], "--bare takes no value: see --help"),
+            (&["--name"], "--name needs a value: see --help"),
+        ] {
+            assert_eq!(taken(words).unwrap_err(), line);
+        }
+    }
 
     #[test]
     fn sizes_have_a_unit_or_none() {

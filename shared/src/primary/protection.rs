@@ -209,7 +209,7 @@ impl Protection<'_> {
         capture: &Capture<'_>,
         output: &mut EpochOutput<'_>,
     ) -> Result<(), ProtectError> {
-        let config_size = u32::try_from(self.config.len()).expect("bounded by its buffer");
+        let config_size = u32::try_from(self.config.len()).unwrap_or(u32::MAX);
         let description = capture.describe(
             &self.name,
             self.options.replication.interval.shortest_ms(),

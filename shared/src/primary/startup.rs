@@ -35,7 +35,7 @@ use crate::platform::vector;
 use crate::ring::{Consumer, Producer, Ring};
 use crate::start::{StartError, open_link};
 use crate::status::{Histogram, Role, SavedRecord, State};
-use crate::text::FixedText;
+use crate::text::{FixedText, parse_number};
 use crate::wire::SecretKey;
 use crate::xen::xenstore::domains::{domid_of_name, name_of_domid};
 use crate::xen::{Domid, Xen};
@@ -124,7 +124,7 @@ fn find_domain(
     let unknown = || ProtectError::DomainUnknown(FixedText::new(domain));
     let domid = match domid_of_name(store, domain)? {
         Some(domid) => domid,
-        None => domain.parse().map_err(|_| unknown())?,
+        None => parse_number(domain).ok_or_else(unknown)?,
     };
     let name = name_of_domid(store, domid)?.ok_or_else(unknown)?;
     Ok((domid, name))
@@ -168,7 +168,7 @@ pub(super) fn start_ship(
 }
 
 fn shadow_cache(options: &ReplicationOptions<'_>) -> Result<ShadowCache, MemoryError> {
-    ShadowCache::create(usize::try_from(options.delta_cache_size).expect("bounded by the options"))
+    ShadowCache::create(usize::try_from(options.delta_cache_size).unwrap_or(usize::MAX))
 }
 
 /// Opens the gate that a killed helper left at this guest's last incarnation. Where that domid

@@ -6,10 +6,22 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Errno(
     /// The number; [`Errno::ESRCH`] and its fellows name those that are handled.
-    pub i32,
+    pub i16,
 );
 
 impl Errno {
+    /// The errno with this number; no kernel has one beyond 4095.
+    #[must_use]
+    pub fn of(number: i32) -> Errno {
+        Errno(i16::try_from(number).unwrap_or(i16::MAX))
+    }
+
+    /// The number as calls return it.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        self.0.into()
+    }
+
     /// Not permitted.
     pub const EPERM: Errno = Errno(1);
     /// No such thing; for a mapping: the page is paged out.
@@ -91,7 +103,7 @@ impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
             Some(name) => f.write_str(name),
-            None => write!(f, "errno {}", self.0),
+            None => write!(f, "errno {}", self.number()),
         }
     }
 }

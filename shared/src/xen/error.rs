@@ -73,27 +73,32 @@ operations! {
 }
 
 /// A call that Xen or its driver refused.
+///
+/// Small on purpose: what can fail hands it, within `CaptureError`, upwards in a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XenError {
     /// What was asked.
     pub operation: Operation,
-    /// The domain it was asked of, when there is one.
-    pub domid: Option<Domid>,
+    /// The domain it was asked of, or [`XenError::NO_DOMAIN`].
+    domid: Domid,
     /// Why it was refused.
     pub errno: Errno,
 }
 
 impl XenError {
+    /// Stands for no domain (DOMID_INVALID of Xen's xen.h): nothing can be asked of it.
+    const NO_DOMAIN: Domid = 0x7ff4;
+
     /// An error of `operation` on domain `domid`.
     #[must_use]
     pub const fn of_domain(operation: Operation, domid: Domid, errno: Errno) -> XenError {
-        XenError { operation, domid: Some(domid), errno }
+        XenError { operation, domid, errno }
     }
 
     /// An error of `operation` that concerns no other domain.
     #[must_use]
     pub const fn of_host(operation: Operation, errno: Errno) -> XenError {
-        XenError { operation, domid: None, errno }
+        XenError { operation, domid: Self::NO_DOMAIN, errno }
     }
 
     /// Whether the domain is gone (or never was).
@@ -154,8 +159,8 @@ impl XenError {
 impl fmt::Display for XenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.operation.name())?;
-        if let Some(domid) = self.domid {
-            write!(f, " on domain {domid}")?;
+        if self.domid != Self::NO_DOMAIN {
+            write!(f, " on domain {}", self.domid)?;
         }
         write!(f, " failed ({}): {}", self.errno, self.advice())
     }

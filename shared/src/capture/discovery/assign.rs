@@ -82,7 +82,7 @@ fn event_array_gfn(
             Err(DiscoveryError::TwoLevelEvents)
         }
         (None, _) => Err(DiscoveryError::EventArray { found: 0 }),
-        (Some(_), others) => Err(DiscoveryError::EventArray { found: others + 1 }),
+        (Some(_), others) => Err(DiscoveryError::event_array(others + 1)),
     }
 }
 
@@ -121,9 +121,9 @@ fn control_blocks(
         let (first, others) = (certain.next(), certain.count());
         let gfn = match (first, others) {
             (Some(gfn), 0) => gfn,
-            (None, _) => return Err(DiscoveryError::ControlBlock { vcpu, found: 0 }),
+            (None, _) => return Err(DiscoveryError::control_block(vcpu, 0)),
             (Some(_), others) => {
-                return Err(DiscoveryError::ControlBlock { vcpu, found: others + 1 });
+                return Err(DiscoveryError::control_block(vcpu, others + 1));
             }
         };
         blocks.push(gfn).map_err(|_| DiscoveryError::VcpuCount)?;
@@ -234,7 +234,7 @@ fn by_strides(
 ) -> Result<Vec<u64, VCPU_COUNT_MAX>, DiscoveryError> {
     let mut bases: Vec<u64, VCPU_COUNT_MAX> = Vec::new();
     for (vcpu, registers) in online(registers) {
-        let base = registers.kernel_gs_base().ok_or(DiscoveryError::GsBase { vcpu })?;
+        let base = registers.kernel_gs_base().ok_or_else(|| DiscoveryError::gs_base(vcpu))?;
         bases.push(base).map_err(|_| DiscoveryError::VcpuCount)?;
     }
     let Some(first) = bases.first() else { return Err(DiscoveryError::VcpuInfo { found: 0 }) };

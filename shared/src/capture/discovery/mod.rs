@@ -54,24 +54,24 @@ pub enum DiscoveryError {
     /// Pages that are event arrays: none, or more than one.
     EventArray {
         /// How many.
-        found: usize,
+        found: u16,
     },
     /// Control blocks of one vCPU: none, or more than one.
     ControlBlock {
         /// Whose.
-        vcpu: u32,
+        vcpu: u8,
         /// How many.
-        found: usize,
+        found: u16,
     },
     /// Consistent sets of vcpu_infos: none, or more than one.
     VcpuInfo {
         /// How many.
-        found: usize,
+        found: u16,
     },
     /// A vCPU whose GS base is not the kernel's at this instant.
     GsBase {
         /// Which.
-        vcpu: u32,
+        vcpu: u8,
     },
     /// More places resemble a structure than the limits allow.
     TooManyCandidates,
@@ -80,18 +80,45 @@ pub enum DiscoveryError {
     /// An event sent to the guest did not show where it must.
     ProbeContradicts {
         /// The vCPU it was sent to.
-        vcpu: u32,
+        vcpu: u8,
     },
     /// No vCPU could be probed: each had events pending at every attempt.
     NotConfirmed,
 }
 
 impl DiscoveryError {
+    pub(super) fn control_block(vcpu: u32, found: usize) -> Self {
+        Self::ControlBlock { vcpu: small(vcpu), found: few(found) }
+    }
+
+    pub(super) fn event_array(found: usize) -> Self {
+        Self::EventArray { found: few(found) }
+    }
+
+    pub(super) fn gs_base(vcpu: u32) -> Self {
+        Self::GsBase { vcpu: small(vcpu) }
+    }
+
+    /// An event sent to `vcpu` did not show.
+    pub fn probe_contradicts(vcpu: u32) -> Self {
+        Self::ProbeContradicts { vcpu: small(vcpu) }
+    }
+
     /// Whether another instant may give another answer.
     #[must_use]
     pub const fn is_worth_another_try(self) -> bool {
         !matches!(self, Self::TwoLevelEvents | Self::VcpuCount)
     }
+}
+
+/// A vCPU's number, which is below VCPU_COUNT_MAX.
+fn small(vcpu: u32) -> u8 {
+    u8::try_from(vcpu).unwrap_or(u8::MAX)
+}
+
+/// More than can be told is told as that much.
+fn few(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
 }
 
 impl fmt::Display for DiscoveryError {

@@ -78,7 +78,7 @@ impl Probe {
         pages: &impl GuestPages,
         registers: &VcpuRegisters,
     ) -> Result<Confirmation, DiscoveryError> {
-        let contradiction = DiscoveryError::ProbeContradicts { vcpu: self.vcpu };
+        let contradiction = DiscoveryError::probe_contradicts(self.vcpu);
         let (word, ready, pending) = self.now(pages).ok_or(contradiction)?;
         if word & PENDING == 0 || word & LINKED == 0 || !pending {
             return Err(contradiction);

@@ -84,7 +84,7 @@ impl PageEncoder {
                 let level = self.explorer.level(index);
                 let is_kept = entry.epoch != EPOCH_FULL_COPY;
                 let (encoding, stored_size) = self.encode_page(entry.address, slot, level, is_kept);
-                let stored_size = u16::try_from(stored_size).expect("at most a page");
+                let stored_size = u16::try_from(stored_size).unwrap_or(u16::MAX);
                 Ok(entry.encoded(encoding, stored_size))
             }
             (EntryKind::Page, _) => Err(RingError::Entry),

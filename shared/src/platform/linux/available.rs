@@ -5,6 +5,7 @@ use rustix::io::Errno;
 
 use super::file::read_small;
 use super::memory::MemoryError;
+use crate::text::parse_number;
 
 /// Bytes of /proc/meminfo: it has less than two thousand.
 const FILE_SIZE_MAX: usize = 4096;
@@ -30,7 +31,7 @@ pub fn check_available(size: u64) -> Result<(), MemoryError> {
 fn available_kib(text: &[u8]) -> Option<u64> {
     let mut lines = text.split(|&byte| byte == b'\n');
     let value = lines.find_map(|line| line.strip_prefix(b"MemAvailable:"))?;
-    core::str::from_utf8(value).ok()?.trim().strip_suffix(" kB")?.parse().ok()
+    parse_number(core::str::from_utf8(value).ok()?.trim_ascii().strip_suffix(" kB")?)
 }
 
 #[cfg(test)]

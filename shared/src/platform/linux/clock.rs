@@ -5,12 +5,15 @@ use rustix::thread::NanosleepRelativeResult;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Nanoseconds of CLOCK_MONOTONIC, read without entering the kernel where the vdso allows.
+// Called, not copied to the dozens of places that ask; so is the next one.
+#[inline(never)]
 pub fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
 /// Microseconds of CLOCK_MONOTONIC: the time that the core takes as an argument.
+#[inline(never)]
 pub fn monotonic_us() -> u64 {
     monotonic_ns() / 1000
 }

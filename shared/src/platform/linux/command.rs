@@ -7,7 +7,7 @@ use super::process::{Child, ForkError, Forked, ProcessEnd, fork};
 use super::program::{environment, environment_variable, exit_with};
 use super::syscall::{SYSCALL_EXECVE, syscall};
 use super::{affinity, signals};
-use crate::text::FixedText;
+use crate::text::{FixedText, valid_beginning};
 use core::fmt;
 use core::ptr;
 use heapless::Vec;
@@ -89,8 +89,7 @@ impl Program {
     /// [`CommandError::NotFound`] when there is no executable file.
     pub fn at(path: &str) -> Result<Self, CommandError> {
         let kept = FixedText::new(path);
-        let is_there =
-            kept.as_str() == path && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+        let is_there = kept.as_str() == path && is_accessible(path, Access::EXEC_OK);
         if is_there { Ok(Self { path: kept }) } else { Err(CommandError::NotFound) }
     }
 
@@ -149,13 +148,11 @@ impl CommandOutput<'_> {
 
     /// The last line it wrote that is not empty: the one that says why it failed, as a rule.
     pub fn last_line(&self) -> &str {
-        let text = match core::str::from_utf8(self.bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                core::str::from_utf8(&self.bytes[..error.valid_up_to()]).unwrap_or_default()
-            }
-        };
-        text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing")
+        let mut lines = self.bytes.rsplit(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+        match lines.find(|line| !line.is_empty()) {
+            Some(line) => valid_beginning(line),
+            None => "it said nothing",
+        }
     }
 }
 

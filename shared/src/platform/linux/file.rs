@@ -43,6 +43,9 @@ pub struct FileError {
 }
 
 impl FileError {
+    // Called, not copied to every place that can fail.
+    #[cold]
+    #[inline(never)]
     pub(super) fn new(operation: FileOperation, path: &str, errno: Errno) -> Self {
         Self { operation, path: FixedText::new(path), errno }
     }

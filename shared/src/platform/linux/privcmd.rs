@@ -98,8 +98,8 @@ unsafe impl<T> Ioctl for StructureIoctl<'_, T> {
 }
 
 /// Linux's errno as the `xen` room spells it.
-pub(super) const fn errno(error: rustix::io::Errno) -> Errno {
-    Errno(error.raw_os_error())
+pub(super) fn errno(error: rustix::io::Errno) -> Errno {
+    Errno::of(error.raw_os_error())
 }
 
 impl Privcmd {

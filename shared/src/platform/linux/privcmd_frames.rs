@@ -62,15 +62,15 @@ pub(super) fn map_area(
     // SAFETY: the mapping was made just now, by us, and is filled as a whole.
     unsafe { privcmd.map_batch(domid, pointer, gfns, errors) }?;
     // A domain that does not exist looks like holes of this kind.
-    if errors.first() == Some(&-Errno::ESRCH.0) {
+    if errors.first() == Some(&-Errno::ESRCH.number()) {
         return Err(Errno::ESRCH);
     }
     for _ in 0..PAGED_OUT_ATTEMPT_COUNT {
-        if !errors.contains(&-Errno::ENOENT.0) {
+        if !errors.contains(&-Errno::ENOENT.number()) {
             break;
         }
         for (index, error) in errors.iter_mut().enumerate() {
-            if *error != -Errno::ENOENT.0 {
+            if *error != -Errno::ENOENT.number() {
                 continue;
             }
             // SAFETY: the page lies in the mapping, and is not mapped yet.
@@ -113,12 +113,12 @@ impl FrameMapping {
         let byte_count = gfns.len() * PAGE_SIZE;
         let space =
             Pages::anonymous(byte_count, ProtFlags::empty(), MapFlags::PRIVATE).map_err(fail)?;
-        let mut errors = [-Errno::EINVAL.0; Self::FRAME_COUNT_MAX];
+        let mut errors = [-Errno::EINVAL.number(); Self::FRAME_COUNT_MAX];
         let errors = &mut errors[..gfns.len()];
         map_area(xen.privcmd(), domid, space.pointer().as_ptr(), access, gfns, errors)
             .map_err(fail)?;
         match errors.iter().find(|error| **error != 0) {
-            Some(error) => Err(fail(Errno(-*error))),
+            Some(error) => Err(fail(Errno::of(-*error))),
             None => Ok(FrameMapping { space, count: gfns.len(), access }),
         }
     }

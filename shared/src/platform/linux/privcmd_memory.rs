@@ -185,7 +185,7 @@ impl GuestMemory {
             *gfn = (first + index) as u64;
         }
         // Holes unless the call says otherwise, also when it fails half-way.
-        errors.fill(-Errno::EINVAL.0);
+        errors.fill(-Errno::EINVAL.number());
         // SAFETY: the batch lies within the reserved space.
         let area = unsafe { self.space.pointer().as_ptr().add(first * PAGE_SIZE) };
         let result = map_area(privcmd, self.domid, area, Access::ReadWrite, gfns, errors);

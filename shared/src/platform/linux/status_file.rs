@@ -10,7 +10,7 @@ use crate::status::{
     RECORD_SIZE, RecordError, Role, SavedRecord, StatusRecord, StatusReport, decode_record,
     encode_record,
 };
-use crate::text::FixedText;
+use crate::text::{FixedText, parse_number};
 use core::fmt;
 use core::mem::MaybeUninit;
 use rustix::fd::OwnedFd;
@@ -64,12 +64,9 @@ impl StatusFile {
     /// # Errors
     /// If another helper holds the record.
     pub fn create(directory: &str, name: &str, role: Role) -> Result<Self, AlreadyDriven> {
-        let mut path = RecordPath::format(format_args!("{directory}/"));
-        for part in name.split('/').enumerate() {
-            let separator = if part.0 == 0 { "" } else { "_" };
-            let _ = fmt::Write::write_fmt(&mut path, format_args!("{separator}{}", part.1));
-        }
-        let _ = fmt::Write::write_str(&mut path, ending(role));
+        let mut path = RecordPath::format(format_args!("{directory}/{name}{}", ending(role)));
+        // The directory's own stay.
+        path.replace(directory.len() + 1, b'/', b'_');
         let mut status = Self { path, file: None, previous: None, has_warned: false };
         match create_directory(directory).map_err(|error| error.errno).and_then(|()| status.claim())
         {
@@ -172,7 +169,7 @@ impl core::error::Error for StatusError {}
 /// If there is none, or one cannot be read.
 pub fn print_status(directory: &str, domain: Option<&str>, role: Role) -> Result<(), StatusError> {
     let mut count = 0;
-    for_each_record(directory, domain, role, |record| {
+    for_each_record(directory, domain, role, &mut |record| {
         let is_running = process::is_running(record.pid);
         let report = StatusReport { record, now_us: clock::monotonic_us(), is_running };
         let separator = if count == 0 { "" } else { "\n" };
@@ -195,7 +192,7 @@ pub fn find_record(
     role: Role,
 ) -> Result<SavedRecord, StatusError> {
     let mut found = None;
-    for_each_record(directory, domain, role, |record| found = Some(*record))?;
+    for_each_record(directory, domain, role, &mut |record| found = Some(*record))?;
     found.ok_or(StatusError::NoRecord { directory: FixedText::new(directory) })
 }
 
@@ -203,7 +200,7 @@ fn for_each_record(
     directory: &str,
     domain: Option<&str>,
     role: Role,
-    mut show: impl FnMut(&SavedRecord),
+    show: &mut dyn FnMut(&SavedRecord),
 ) -> Result<(), StatusError> {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -234,7 +231,7 @@ fn for_each_record(
 
 /// A domain is meant by its name or by its number.
 fn is_of(record: &SavedRecord, domain: &str) -> bool {
-    record.domain.as_str() == domain || domain.parse() == Ok(record.domid)
+    record.domain.as_str() == domain || parse_number(domain) == Some(record.domid)
 }
 
 #[cfg(test)]
@@ -250,7 +247,7 @@ mod tests {
 
     fn domains(directory: &str, domain: Option<&str>, role: Role) -> Vec<(String, u16)> {
         let mut found = Vec::new();
-        for_each_record(directory, domain, role, |record| {
+        for_each_record(directory, domain, role, &mut |record| {
             found.push((record.domain.as_str().to_owned(), record.domid));
         })
         .unwrap();

@@ -8,6 +8,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketT
 
 use super::clock::monotonic_us;
 use super::evtchn::wait_readable;
+use super::file::open_with_mode;
 use super::privcmd::errno;
 use crate::xen::xenstore::Xenstore;
 use crate::xen::{Errno, XenOpenError};
@@ -65,8 +66,7 @@ impl XenstoreConnection {
                 Err(_) => {}
             }
         }
-        let flags = OFlags::RDWR | OFlags::CLOEXEC;
-        rustix::fs::open(DEVICE_PATH, flags, Mode::empty())
+        open_with_mode(DEVICE_PATH, OFlags::RDWR, Mode::empty())
             .map(|stream| XenstoreConnection { stream, is_socket: false, answer_ms_max })
             .map_err(|error| XenOpenError::from_errno(DEVICE_PATH, PROVIDER, errno(error)))
     }

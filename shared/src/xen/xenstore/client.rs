@@ -12,6 +12,7 @@ use super::client_domain::{push_number, until_nul};
 use super::error::XenstoreError;
 use super::event_queue::{EventQueue, WatchEvent};
 use super::message::{HEADER_SIZE, Header, MessageKind, PAYLOAD_SIZE_MAX, RefusalReason};
+use crate::text::parse_number;
 use crate::xen::Domid;
 
 /// Permissions that one node is given at once.
@@ -102,7 +103,7 @@ impl<T: Read + Write> Xenstore<T> {
         transaction: Transaction,
         path: &str,
     ) -> Result<u64, XenstoreError> {
-        self.read_text(transaction, path)?.parse().map_err(|_| XenstoreError::Malformed)
+        parse_number(self.read_text(transaction, path)?).ok_or(XenstoreError::Malformed)
     }
 
     /// Sets the value of the node at `path`, which is made with its parents when missing.
@@ -243,7 +244,7 @@ impl<T: Read + Write> Xenstore<T> {
     pub fn transaction_start(&mut self) -> Result<Transaction, XenstoreError> {
         let length = self.request(Transaction::NONE, MessageKind::TransactionStart, &[b"\0"])?;
         let text = until_nul(&self.reply[..length])?;
-        text.parse().map(Transaction).map_err(|_| XenstoreError::Malformed)
+        parse_number(text).map(Transaction).ok_or(XenstoreError::Malformed)
     }
 
     /// Ends a transaction, and makes its changes if `commit`. False when another's changes came

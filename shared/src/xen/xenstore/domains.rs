@@ -11,6 +11,7 @@ use heapless::{String, Vec};
 use super::client::{Transaction, Xenstore};
 use super::error::XenstoreError;
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
+use crate::text::parse_number;
 use crate::xen::Domid;
 
 /// Bytes of the paths that this file builds and reads.
@@ -68,7 +69,7 @@ fn path(arguments: core::fmt::Arguments<'_>) -> Result<Path, XenstoreError> {
 }
 
 /// The numbers of the nodes below `parent`, those that are numbers.
-fn numbers<T: Read + Write, N: core::str::FromStr, const COUNT: usize>(
+fn numbers<T: Read + Write, N: TryFrom<u64>, const COUNT: usize>(
     store: &mut Xenstore<T>,
     parent: &str,
 ) -> Result<Vec<N, COUNT>, XenstoreError> {
@@ -78,7 +79,7 @@ fn numbers<T: Read + Write, N: core::str::FromStr, const COUNT: usize>(
         Err(error) if error.is_not_found() => return Ok(numbers),
         Err(error) => return Err(error),
     };
-    for number in names.filter_map(|name| name.parse().ok()) {
+    for number in names.filter_map(parse_number) {
         numbers.push(number).map_err(|_| XenstoreError::TooLong)?;
     }
     Ok(numbers)

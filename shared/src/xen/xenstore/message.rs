@@ -12,7 +12,7 @@ pub const PAYLOAD_SIZE_MAX: usize = 4096;
 
 /// enum xsd_sockmsg_type, as far as Pollux speaks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u8)]
 pub enum MessageKind {
     /// XS_DIRECTORY: names of a node's children.
     Directory = 1,

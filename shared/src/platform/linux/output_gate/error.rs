@@ -31,15 +31,16 @@ pub enum GateStep {
 }
 
 impl GateStep {
-    /// What is missing, and which modules bring it, if the kernel says that it knows no such thing.
-    fn missing(self, errno: Errno) -> Option<(&'static str, &'static str)> {
-        match (self, errno) {
-            (Self::CreateIfb, Errno::OPNOTSUPP) => Some(("the ifb device", "ifb")),
-            (Self::CreatePlug, Errno::NOENT) => Some(("the qdisc plug", "sch_plug")),
-            (Self::AttachIngress, Errno::NOENT) => Some(("the qdisc ingress", "sch_ingress")),
-            (Self::Redirect, Errno::NOENT) => Some((
+    /// What it needs of the kernel, which modules bring that, and what the kernel says without them.
+    fn needed(self) -> Option<(&'static str, &'static str, Errno)> {
+        match self {
+            Self::CreateIfb => Some(("the ifb device", "ifb", Errno::OPNOTSUPP)),
+            Self::CreatePlug => Some(("the qdisc plug", "sch_plug", Errno::NOENT)),
+            Self::AttachIngress => Some(("the qdisc ingress", "sch_ingress", Errno::NOENT)),
+            Self::Redirect => Some((
                 "the filter matchall (or u32) or the action mirred or gact",
                 "-a cls_matchall act_mirred act_gact",
+                Errno::NOENT,
             )),
             _ => None,
         }
@@ -83,12 +84,10 @@ pub enum GateError {
         /// The guest's interface.
         interface: InterfaceName,
     },
-    /// The kernel lacks a part.
+    /// The kernel lacks what a step needs.
     Missing {
-        /// What is missing.
-        part: &'static str,
-        /// What to give to modprobe.
-        modules: &'static str,
+        /// Which.
+        step: GateStep,
     },
     /// Frames from before the first epoch did not drain.
     NeverEmpty,
@@ -105,8 +104,8 @@ pub enum GateError {
 
 impl GateError {
     pub(super) fn refused(step: GateStep, interface: InterfaceName, error: NetlinkError) -> Self {
-        if let Some((part, modules)) = step.missing(error.errno) {
-            return Self::Missing { part, modules };
+        if step.needed().is_some_and(|(_, _, errno)| errno == error.errno) {
+            return Self::Missing { step };
         }
         if step == GateStep::AttachIngress && error.errno == Errno::EXIST {
             return Self::IngressInUse { interface };
@@ -138,11 +137,14 @@ impl fmt::Display for GateError {
                 "{interface} has an ingress qdisc already: remove it with `tc qdisc del dev \
                  {interface} ingress`, or use --gate none"
             ),
-            Self::Missing { part, modules } => write!(
-                formatter,
-                "{part} is not available on this kernel: load it with `modprobe {modules}`, or use \
-                 --gate none"
-            ),
+            Self::Missing { step } => {
+                let (part, modules, _) = step.needed().unwrap_or((step.words(), "", Errno::NOENT));
+                write!(
+                    formatter,
+                    "{part} is not available on this kernel: load it with `modprobe {modules}`, or \
+                     use --gate none"
+                )
+            }
             Self::NeverEmpty => formatter.write_str(
                 "frames sent before the first checkpoint did not leave: protect the domain anew",
             ),
