@@ -3,12 +3,13 @@
 use super::channel::Channel;
 use crate::limits::{FRAME_SIZE_MAX, FRAME_SIZE_MIN};
 use crate::wire::{
-    ETHERNET_HEADER_SIZE, EthernetAddress, EthernetHeader, Frame, FrameHeader, FrameType,
-    HEADER_SIZE, HandshakeKey, Malformed, Nonce, OVERHEAD_SIZE, SecretKey, TAG_SIZE,
+    ETHERNET_HEADER_SIZE, Entropy, EthernetAddress, EthernetHeader, Frame, FrameHeader, FrameType,
+    HEADER_SIZE, HandshakeKey, Malformed, Nonce, OVERHEAD_SIZE, PublicKey, SecretKey, SessionKeys,
+    SessionParts, TAG_SIZE,
 };
 
 /// What an end of the link is told at start.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct LinkOptions {
     /// This host's address on the link.
     pub own_address: EthernetAddress,
@@ -23,8 +24,17 @@ pub struct LinkOptions {
     pub timeout_ms: u32,
     /// The secret that both hosts share.
     pub key: SecretKey,
-    /// Random bytes of this process: nobody else may know them, and they are never used again.
-    pub entropy: [u8; 32],
+    /// Random bytes of this process, from which all its nonces and ephemeral secrets follow.
+    pub entropy: Entropy,
+}
+
+/// What one end brings to an attempt at a session; all of it travels.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// New in each attempt.
+    pub nonce: Nonce,
+    /// Its secret stays with the [`Endpoint`].
+    pub public_key: PublicKey,
 }
 
 /// Bytes before a frame's body, both headers.
@@ -35,7 +45,6 @@ const BODY_OFFSET: usize = ETHERNET_HEADER_SIZE + HEADER_SIZE;
 pub struct Endpoint {
     pub options: LinkOptions,
     handshake: HandshakeKey,
-    nonce_count: u64,
 }
 
 impl Endpoint {
@@ -44,12 +53,23 @@ impl Endpoint {
         assert!(options.timeout_ms > 0 && options.own_address != options.peer_address);
         options.mtu = options.mtu.min(FRAME_SIZE_MAX);
         let handshake = HandshakeKey::new(&options.key);
-        Self { options, handshake, nonce_count: 0 }
+        Self { options, handshake }
     }
 
-    pub fn fresh_nonce(&mut self) -> Nonce {
-        self.nonce_count += 1;
-        HandshakeKey::nonce(&self.options.entropy, self.nonce_count)
+    /// Gives the last attempt up, with its secret, and begins another one.
+    pub fn begin_attempt(&mut self) -> Attempt {
+        let entropy = &mut self.options.entropy;
+        entropy.advance();
+        Attempt { nonce: entropy.nonce(), public_key: entropy.ephemeral_secret().public_key() }
+    }
+
+    /// The keys of the session that the current attempt leads to, and the end of the attempt: its secret
+    /// is gone. None if the peer's public key is one that leads to no secret.
+    pub fn session_keys(&mut self, parts: &SessionParts, peer: &PublicKey) -> Option<SessionKeys> {
+        let secret = self.options.entropy.ephemeral_secret();
+        self.options.entropy.advance();
+        let agreed = secret.agree(peer)?;
+        Some(SessionKeys::derive(&self.options.key, parts, &agreed))
     }
 
     /// The MTU as it travels.

@@ -43,6 +43,8 @@ pub enum LinkEvent {
         /// The peer's.
         peer: u16,
     },
+    /// The peer's public key is one with which everybody gets the same secret. Said once.
+    NoSecret,
     /// The peer's frames contradict one another: its program is damaged.
     Contradiction,
 }
@@ -69,6 +71,9 @@ impl fmt::Display for LinkEvent {
                 f,
                 "the peer speaks protocol {peer}, this host {}: run the same Pollux version",
                 super::PROTOCOL_VERSION
+            ),
+            Self::NoSecret => f.write_str(
+                "no session: the peer's public key leads to no secret, restart its helper",
             ),
             Self::Contradiction => f.write_str(
                 "link given up: the peer's frames contradict one another, restart its helper",

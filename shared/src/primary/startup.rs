@@ -137,9 +137,9 @@ pub(super) fn start_ship(
     key: SecretKey,
 ) -> Result<(Child, Producer, Consumer), ProtectError> {
     let ring = Ring::create(options.ring_entry_count)?;
-    let link = link_options(&options.link, &socket, options.timeout_ms, key);
     match fork()? {
         Forked::Child(parent) => {
+            let link = link_options(&options.link, &socket, options.timeout_ms, key);
             let mut ring = ring.into_consumer();
             // The memory is the same, but each process has its own way to it.
             if let Err(error) = ring.populate(options.ring_entry_count) {
