@@ -84,6 +84,7 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
         arbiter,
         events,
         receive,
+        key_file: options.key_file,
         status,
         status_due_us: 0,
         is_dedicated: options.commit_core.is_some(),

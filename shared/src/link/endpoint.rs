@@ -1,7 +1,9 @@
 //! What an end of the link knows before any session, and how it builds frames.
 
 use super::channel::Channel;
+use super::event::{EventQueue, LinkEvent};
 use crate::limits::{FRAME_SIZE_MAX, FRAME_SIZE_MIN};
+use crate::ring::Control;
 use crate::wire::{
     ETHERNET_HEADER_SIZE, Entropy, EthernetAddress, EthernetHeader, Frame, FrameHeader, FrameType,
     HEADER_SIZE, HandshakeKey, Malformed, Nonce, OVERHEAD_SIZE, PublicKey, SecretKey, SessionKeys,
@@ -37,6 +39,10 @@ pub struct Attempt {
     pub public_key: PublicKey,
 }
 
+/// Handshake frames in a row with another signature after which the log tells of it: one or two may
+/// be damaged, and a primary sends four at once.
+const UNSIGNED_COUNT_TOLD: u32 = 8;
+
 /// Bytes before a frame's body, both headers.
 const BODY_OFFSET: usize = ETHERNET_HEADER_SIZE + HEADER_SIZE;
 
@@ -45,6 +51,8 @@ const BODY_OFFSET: usize = ETHERNET_HEADER_SIZE + HEADER_SIZE;
 pub struct Endpoint {
     pub options: LinkOptions,
     handshake: HandshakeKey,
+    /// Handshake frames since the last one that was signed with our key.
+    unsigned_count: u32,
 }
 
 impl Endpoint {
@@ -53,7 +61,7 @@ impl Endpoint {
         assert!(options.timeout_ms > 0 && options.own_address != options.peer_address);
         options.mtu = options.mtu.min(FRAME_SIZE_MAX);
         let handshake = HandshakeKey::new(&options.key);
-        Self { options, handshake }
+        Self { options, handshake, unsigned_count: 0 }
     }
 
     /// Gives the last attempt up, with its secret, and begins another one.
@@ -87,8 +95,25 @@ impl Endpoint {
         if ours { Ok(frame) } else { Err(Malformed) }
     }
 
-    pub fn is_signed(&self, frame: &Frame<'_>) -> bool {
-        self.handshake.is_signed(frame)
+    /// Whether a handshake frame is signed with our key; tells once of a peer that has another one.
+    pub fn is_signed(&mut self, frame: &Frame<'_>, events: &mut EventQueue) -> bool {
+        let is_signed = self.handshake.is_signed(frame);
+        self.unsigned_count = if is_signed { 0 } else { self.unsigned_count.saturating_add(1) };
+        if self.unsigned_count == UNSIGNED_COUNT_TOLD {
+            events.report_once(LinkEvent::OtherKey);
+        }
+        is_signed
+    }
+
+    /// Takes the key that the other half has read again, if it has; says whether. What was begun under
+    /// the old one must be begun anew.
+    pub fn renew_key(&mut self, control: Control<'_>, events: &mut EventQueue) -> bool {
+        let Some(key) = control.take_key() else { return false };
+        self.options.key = SecretKey::new(*key);
+        self.handshake = HandshakeKey::new(&self.options.key);
+        self.unsigned_count = 0;
+        events.forget_condition();
+        true
     }
 
     /// Builds a signed frame with an Ethernet payload of `payload_size` bytes and returns its

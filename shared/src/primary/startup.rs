@@ -80,7 +80,9 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     }
     lock_memory()?;
     let (gate, has_left_gate) = open_gate(options, domid, &name, arbitration)?;
-    let mut program = Program::new(gate, ship, watched, options.replication.capture_core.is_some());
+    let key_file = options.replication.key_file;
+    let is_dedicated = options.replication.capture_core.is_some();
+    let mut program = Program::new(gate, ship, watched, key_file, is_dedicated);
     GUEST.store(u32::from(domid), Ordering::Release);
     crate::log!("{name}: looking for the guest's structures");
     let prepared = Capture::prepare(

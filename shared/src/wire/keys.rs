@@ -59,6 +59,11 @@ impl SecretKey {
         Self(bytes)
     }
 
+    /// For handing it to the other half.
+    pub(crate) const fn bytes(&self) -> &[u8; KEY_SIZE] {
+        &self.0
+    }
+
     /// Reads a key file's text: 64 hexadecimal digits, and white space around them.
     ///
     /// # Errors

@@ -91,7 +91,9 @@ impl LinkProcess for BackupLink {
         let handled = match self.endpoint.parse(bytes) {
             Ok(frame) => match frame.header.frame_type {
                 FrameType::HelloReply => Err(Malformed),
-                FrameType::Hello | FrameType::Confirm if !self.endpoint.is_signed(&frame) => {
+                FrameType::Hello | FrameType::Confirm
+                    if !self.endpoint.is_signed(&frame, &mut self.events) =>
+                {
                     self.counters.frames_unauthentic += 1;
                     Ok(())
                 }
@@ -105,6 +107,12 @@ impl LinkProcess for BackupLink {
     }
 
     fn poll_timers(&mut self, now_us: u64, ring: &mut Producer) {
+        if matches!(self.state, State::Waiting | State::Listening(_))
+            && self.endpoint.renew_key(ring.control(), &mut self.events)
+        {
+            self.replies.clear();
+            self.state = State::Waiting;
+        }
         let stop = ring.control().stop();
         match self.state {
             State::Ended(_) => {}
