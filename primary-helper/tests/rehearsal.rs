@@ -250,6 +250,55 @@ fn status_of(process: &str) -> String {
 }
 
 #[test]
+fn a_key_is_replaced_while_a_rehearsal_goes_on() {
+    let Some(hosts) = Hosts::new("a_key_is_replaced") else { return };
+    let backup = hosts.backup("500");
+    let log = hosts.folder.join("primary.log");
+    let words = ["--memory", "8M", "--dirty-pages", "10", "--seconds", "300"];
+    let mut primary = hosts.rehearse(&words).stderr(File::create(&log).unwrap()).spawn().unwrap();
+    let wait_for = |log: &Path, text: &str| {
+        while !std::fs::read_to_string(log).unwrap().contains(text) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    let ask = |process: u32| {
+        let status = Command::new("kill").args(["-USR2", &process.to_string()]).status();
+        assert!(status.unwrap().success());
+    };
+    wait_for(&backup.log, "a replica of 2048 pages");
+    // What is no key changes nothing; then the backup gets a new key, and the session goes on.
+    std::fs::write(hosts.folder.join("key"), "no key").unwrap();
+    ask(primary.id());
+    wait_for(&log, "the key in use stays");
+    std::fs::write(hosts.folder.join("key"), "6".repeat(64)).unwrap();
+    ask(backup.child.id());
+    wait_for(&backup.log, "was read again");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(primary.try_wait().unwrap().is_none(), "the session goes on");
+    assert!(!std::fs::read_to_string(&backup.log).unwrap().contains("lost"));
+    let primary_link = |state| {
+        ip(&format!("-n {} link set link0 {state}", hosts.namespace("primary")));
+    };
+    primary_link("down");
+    wait_for(&backup.log, "nothing is revived");
+    primary.kill().unwrap();
+    primary.wait().unwrap();
+    primary_link("up");
+    while hosts.link_words(&hosts.namespace("primary")).nth(1).as_deref() != Some("UP") {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    // The old key is not heard any more, the new one is.
+    let words = ["--memory", "8M", "--dirty-pages", "10", "--interval-ms", "5", "--epochs", "20"];
+    std::fs::write(hosts.folder.join("key"), "5".repeat(64)).unwrap();
+    let output = hosts.rehearse(&words).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    wait_for(&backup.log, "signed with another key");
+    std::fs::write(hosts.folder.join("key"), "6".repeat(64)).unwrap();
+    assert_verified(&hosts.rehearse(&words).output().unwrap(), 20);
+    backup.end();
+}
+
+#[test]
 fn a_trace_is_replayed_and_a_broken_one_refused() {
     let Some(hosts) = Hosts::new("a_trace_is_replayed") else { return };
     let mut trace = b"PLXTRC01".to_vec();

@@ -21,7 +21,7 @@ use pollux::link::ship::Ship;
 use pollux::link::{FrameBatch, FramePort, LinkOptions, LinkProcess};
 use pollux::platform::vector;
 use pollux::ring::{Entry, EntryKind, Ring};
-use pollux::wire::{ETHERTYPE_DEFAULT, EthernetAddress, SecretKey};
+use pollux::wire::{ETHERTYPE_DEFAULT, Entropy, EthernetAddress, SecretKey};
 
 /// Bytes that are sealed in the largest data frame.
 const BODY_SIZE: usize = 8960;
@@ -108,7 +108,7 @@ fn options(own: u8, peer: u8) -> LinkOptions {
         mtu: 9000,
         timeout_ms: 60_000,
         key: SecretKey::new([1; 32]),
-        entropy: [own; 32],
+        entropy: Entropy::new([own; 32]),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod codec;
 pub mod commit;
 pub mod gate;
 pub mod idle;
+pub mod key_renewal;
 pub mod limits;
 pub mod link;
 pub mod link_half;

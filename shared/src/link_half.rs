@@ -5,6 +5,8 @@
 
 use core::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::link::{Ending, Host, LinkEvent, LinkOptions, LinkProcess, Turns};
 use crate::options::Link;
 use crate::platform::linux::affinity::{PinError, pin_to_core};
@@ -18,7 +20,7 @@ use crate::platform::linux::seccomp::leave_only_link_calls;
 use crate::platform::linux::usage::Usage;
 use crate::platform::linux::{clock, random};
 use crate::ring::ProcessFigures;
-use crate::wire::{ETHERTYPE_DEFAULT, EthernetAddress, SecretKey};
+use crate::wire::{ETHERTYPE_DEFAULT, Entropy, EthernetAddress, SecretKey};
 
 /// What both link halves are started with.
 #[derive(Debug)]
@@ -55,7 +57,8 @@ impl fmt::Display for LinkHalfError {
     }
 }
 
-/// The options of the link's state machine for this host's interface.
+/// The options of the link's state machine for this host's interface. To be called in the process of
+/// that half: the entropy is its own, and ends with it.
 #[must_use]
 pub fn link_options(
     link: &Link<'_>,
@@ -63,8 +66,8 @@ pub fn link_options(
     timeout_ms: u32,
     key: SecretKey,
 ) -> LinkOptions {
-    let mut entropy = [0; 32];
-    random::fill(&mut entropy);
+    let mut entropy = Zeroizing::new([0; 32]);
+    random::fill(entropy.as_mut());
     LinkOptions {
         own_address: EthernetAddress(socket.mac()),
         peer_address: EthernetAddress(link.peer_mac),
@@ -72,7 +75,7 @@ pub fn link_options(
         mtu: usize::from(socket.mtu()),
         timeout_ms,
         key,
-        entropy,
+        entropy: Entropy::new(*entropy),
     }
 }
 

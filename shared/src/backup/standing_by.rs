@@ -4,6 +4,7 @@ use super::arbitration::Life;
 use super::error::StandByError;
 use crate::commit::{Commit, CommitEvent};
 use crate::idle::Idle;
+use crate::key_renewal::renew_key_when_asked;
 use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::platform::linux::arbiter_program::ArbiterProgram;
 use crate::platform::linux::evtchn::EventChannels;
@@ -32,6 +33,8 @@ pub(super) struct StandingBy<'a> {
     /// None where only rehearsals are taken.
     pub events: Option<EventChannels>,
     pub receive: Child,
+    /// Where the key is read again when the operator asks.
+    pub key_file: &'a str,
     pub status: StatusFile,
     pub status_due_us: u64,
     pub is_dedicated: bool,
@@ -60,6 +63,7 @@ impl StandingBy<'_> {
                 },
                 other => self.tell(&other),
             }
+            renew_key_when_asked(self.key_file, self.commit.ring().control());
             self.write_status_when_due();
         }
     }

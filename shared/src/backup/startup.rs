@@ -84,6 +84,7 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
         arbiter,
         events,
         receive,
+        key_file: options.key_file,
         status,
         status_due_us: 0,
         is_dedicated: options.commit_core.is_some(),
@@ -101,9 +102,9 @@ fn start_receive(
     key: SecretKey,
 ) -> Result<(Child, Consumer), StandByError> {
     let ring = Ring::create(RING_ENTRY_COUNT_MAX as u64)?;
-    let link = link_options(&options.link, &socket, options.timeout_ms, key);
     match fork()? {
         Forked::Child(parent) => {
+            let link = link_options(&options.link, &socket, options.timeout_ms, key);
             let mut ring = ring.into_producer();
             let mut receive = Receive::new(link, clock::monotonic_us());
             let half = LinkHalf { link: options.link, socket, core: options.receive_core, parent };

@@ -4,8 +4,9 @@
 //! comes back has passed both ways. The largest size is taken at once; a smaller one only after
 //! the larger ones had several chances.
 
+use super::endpoint::Attempt;
 use crate::limits::FRAME_SIZE_MIN;
-use crate::wire::{HelloReply, Nonce, ReplyStatus};
+use crate::wire::{HelloReply, Nonce, PublicKey, ReplyStatus};
 
 /// Ethernet payloads to try below the smaller of both MTUs: Ethernet's own, IPv6's least, ours.
 const FALLBACK_SIZES: [usize; 3] = [1500, 1280, FRAME_SIZE_MIN];
@@ -22,6 +23,7 @@ const SLOW_INTERVAL_US: u64 = 50_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Offer {
     pub backup_nonce: Nonce,
+    pub backup_public: PublicKey,
     /// Largest Ethernet payload that passed both ways.
     pub frame_size: usize,
     pub peer_mtu: usize,
@@ -44,7 +46,7 @@ pub enum Heard {
 /// One call.
 #[derive(Clone, Copy, Debug)]
 pub struct Calling {
-    pub nonce: Nonce,
+    pub attempt: Attempt,
     own_mtu: usize,
     next_us: u64,
     hello_count: usize,
@@ -52,8 +54,8 @@ pub struct Calling {
 }
 
 impl Calling {
-    pub fn new(nonce: Nonce, own_mtu: usize, now_us: u64) -> Self {
-        Self { nonce, own_mtu, next_us: now_us, hello_count: 0, offer: None }
+    pub fn new(attempt: Attempt, own_mtu: usize, now_us: u64) -> Self {
+        Self { attempt, own_mtu, next_us: now_us, hello_count: 0, offer: None }
     }
 
     /// The Ethernet payload of the Hello that is to be sent now, if one is.
@@ -73,7 +75,7 @@ impl Calling {
 
     /// Takes a reply in, which came as an Ethernet payload of `size` bytes.
     pub fn hear(&mut self, reply: &HelloReply, size: usize) -> Heard {
-        if reply.primary_nonce != self.nonce {
+        if reply.primary_nonce != self.attempt.nonce {
             return Heard::Stale;
         }
         match reply.status {
@@ -84,6 +86,7 @@ impl Calling {
         let passed = size.min(usize::from(reply.hello_size)).min(self.own_mtu);
         let mut offer = Offer {
             backup_nonce: reply.backup_nonce,
+            backup_public: reply.backup_public,
             frame_size: passed,
             peer_mtu: usize::from(reply.mtu).max(FRAME_SIZE_MIN),
             peer_timeout_ms: reply.timeout_ms,
@@ -123,12 +126,15 @@ mod tests {
             hello_size: u16::try_from(size).unwrap(),
             primary_nonce: [7; 32],
             backup_nonce: [nonce; 32],
+            backup_public: [9; 32],
         }
     }
 
+    const ATTEMPT: Attempt = Attempt { nonce: [7; 32], public_key: [8; 32] };
+
     /// Calls over a path that passes `path` bytes and returns the size that is agreed on.
     fn call(own_mtu: usize, peer_mtu: u16, path: usize) -> Option<usize> {
-        let mut calling = Calling::new([7; 32], own_mtu, 0);
+        let mut calling = Calling::new(ATTEMPT, own_mtu, 0);
         for now_us in (0..1_000_000).step_by(1000) {
             if let Some(offer) = calling.decided() {
                 return Some(offer.frame_size);
@@ -157,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_backup_that_started_anew_is_asked_anew() {
-        let mut calling = Calling::new([7; 32], 9000, 0);
+        let mut calling = Calling::new(ATTEMPT, 9000, 0);
         calling.hear(&reply(1, 9000, 1500), 1500);
         calling.hear(&reply(2, 9000, 576), 576);
         let offer = calling.offer.unwrap();

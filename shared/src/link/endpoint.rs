@@ -1,14 +1,17 @@
 //! What an end of the link knows before any session, and how it builds frames.
 
 use super::channel::Channel;
+use super::event::{EventQueue, LinkEvent};
 use crate::limits::{FRAME_SIZE_MAX, FRAME_SIZE_MIN};
+use crate::ring::Control;
 use crate::wire::{
-    ETHERNET_HEADER_SIZE, EthernetAddress, EthernetHeader, Frame, FrameHeader, FrameType,
-    HEADER_SIZE, HandshakeKey, Malformed, Nonce, OVERHEAD_SIZE, SecretKey, TAG_SIZE,
+    ETHERNET_HEADER_SIZE, Entropy, EthernetAddress, EthernetHeader, Frame, FrameHeader, FrameType,
+    HEADER_SIZE, HandshakeKey, Malformed, Nonce, OVERHEAD_SIZE, PublicKey, SecretKey, SessionKeys,
+    SessionParts, TAG_SIZE,
 };
 
 /// What an end of the link is told at start.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct LinkOptions {
     /// This host's address on the link.
     pub own_address: EthernetAddress,
@@ -23,9 +26,22 @@ pub struct LinkOptions {
     pub timeout_ms: u32,
     /// The secret that both hosts share.
     pub key: SecretKey,
-    /// Random bytes of this process: nobody else may know them, and they are never used again.
-    pub entropy: [u8; 32],
+    /// Random bytes of this process, from which all its nonces and ephemeral secrets follow.
+    pub entropy: Entropy,
 }
+
+/// What one end brings to an attempt at a session; all of it travels.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// New in each attempt.
+    pub nonce: Nonce,
+    /// Its secret stays with the [`Endpoint`].
+    pub public_key: PublicKey,
+}
+
+/// Handshake frames in a row with another signature after which the log tells of it: one or two may
+/// be damaged, and a primary sends four at once.
+const UNSIGNED_COUNT_TOLD: u32 = 8;
 
 /// Bytes before a frame's body, both headers.
 const BODY_OFFSET: usize = ETHERNET_HEADER_SIZE + HEADER_SIZE;
@@ -35,7 +51,8 @@ const BODY_OFFSET: usize = ETHERNET_HEADER_SIZE + HEADER_SIZE;
 pub struct Endpoint {
     pub options: LinkOptions,
     handshake: HandshakeKey,
-    nonce_count: u64,
+    /// Handshake frames since the last one that was signed with our key.
+    unsigned_count: u32,
 }
 
 impl Endpoint {
@@ -44,12 +61,23 @@ impl Endpoint {
         assert!(options.timeout_ms > 0 && options.own_address != options.peer_address);
         options.mtu = options.mtu.min(FRAME_SIZE_MAX);
         let handshake = HandshakeKey::new(&options.key);
-        Self { options, handshake, nonce_count: 0 }
+        Self { options, handshake, unsigned_count: 0 }
     }
 
-    pub fn fresh_nonce(&mut self) -> Nonce {
-        self.nonce_count += 1;
-        HandshakeKey::nonce(&self.options.entropy, self.nonce_count)
+    /// Gives the last attempt up, with its secret, and begins another one.
+    pub fn begin_attempt(&mut self) -> Attempt {
+        let entropy = &mut self.options.entropy;
+        entropy.advance();
+        Attempt { nonce: entropy.nonce(), public_key: entropy.ephemeral_secret().public_key() }
+    }
+
+    /// The keys of the session that the current attempt leads to, and the end of the attempt: its secret
+    /// is gone. None if the peer's public key is one that leads to no secret.
+    pub fn session_keys(&mut self, parts: &SessionParts, peer: &PublicKey) -> Option<SessionKeys> {
+        let secret = self.options.entropy.ephemeral_secret();
+        self.options.entropy.advance();
+        let agreed = secret.agree(peer)?;
+        Some(SessionKeys::derive(&self.options.key, parts, &agreed))
     }
 
     /// The MTU as it travels.
@@ -67,8 +95,25 @@ impl Endpoint {
         if ours { Ok(frame) } else { Err(Malformed) }
     }
 
-    pub fn is_signed(&self, frame: &Frame<'_>) -> bool {
-        self.handshake.is_signed(frame)
+    /// Whether a handshake frame is signed with our key; tells once of a peer that has another one.
+    pub fn is_signed(&mut self, frame: &Frame<'_>, events: &mut EventQueue) -> bool {
+        let is_signed = self.handshake.is_signed(frame);
+        self.unsigned_count = if is_signed { 0 } else { self.unsigned_count.saturating_add(1) };
+        if self.unsigned_count == UNSIGNED_COUNT_TOLD {
+            events.report_once(LinkEvent::OtherKey);
+        }
+        is_signed
+    }
+
+    /// Takes the key that the other half has read again, if it has; says whether. What was begun under
+    /// the old one must be begun anew.
+    pub fn renew_key(&mut self, control: Control<'_>, events: &mut EventQueue) -> bool {
+        let Some(key) = control.take_key() else { return false };
+        self.options.key = SecretKey::new(*key);
+        self.handshake = HandshakeKey::new(&self.options.key);
+        self.unsigned_count = 0;
+        events.forget_condition();
+        true
     }
 
     /// Builds a signed frame with an Ethernet payload of `payload_size` bytes and returns its

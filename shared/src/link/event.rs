@@ -43,6 +43,10 @@ pub enum LinkEvent {
         /// The peer's.
         peer: u16,
     },
+    /// What comes from the peer's address is signed with another key than ours. Said once for each key.
+    OtherKey,
+    /// The peer's public key is one with which everybody gets the same secret. Said once.
+    NoSecret,
     /// The peer's frames contradict one another: its program is damaged.
     Contradiction,
 }
@@ -69,6 +73,13 @@ impl fmt::Display for LinkEvent {
                 f,
                 "the peer speaks protocol {peer}, this host {}: run the same Pollux version",
                 super::PROTOCOL_VERSION
+            ),
+            Self::OtherKey => f.write_str(
+                "no session: the peer's handshake is signed with another key: put the same key file on \
+                 both hosts, and send SIGUSR2 to both helpers",
+            ),
+            Self::NoSecret => f.write_str(
+                "no session: the peer's public key leads to no secret, restart its helper",
             ),
             Self::Contradiction => f.write_str(
                 "link given up: the peer's frames contradict one another, restart its helper",
@@ -98,6 +109,11 @@ impl EventQueue {
             self.last_condition = Some(event);
             self.report(event);
         }
+    }
+
+    /// What held has changed: a condition is worth telling again.
+    pub fn forget_condition(&mut self) {
+        self.last_condition = None;
     }
 
     pub fn pop(&mut self) -> Option<LinkEvent> {

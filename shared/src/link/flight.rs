@@ -270,17 +270,22 @@ mod tests {
     use super::*;
     use crate::ring::Phase;
     use crate::wire::{
-        ACK_BITMAP_WORD_COUNT, EthernetAddress, SecretKey, SessionKeys, SessionParts,
+        ACK_BITMAP_WORD_COUNT, EphemeralSecret, EthernetAddress, SecretKey, SessionKeys,
+        SessionParts,
     };
 
     fn channel() -> Channel {
+        let [own, peer] = [4, 5].map(|byte| EphemeralSecret::new([byte; 32]));
         let parts = SessionParts {
             primary: EthernetAddress([2, 0, 0, 0, 0, 1]),
             backup: EthernetAddress([2, 0, 0, 0, 0, 2]),
             primary_nonce: [1; 32],
             backup_nonce: [2; 32],
+            primary_public: own.public_key(),
+            backup_public: peer.public_key(),
         };
-        let keys = SessionKeys::derive(&SecretKey::new([3; 32]), &parts);
+        let agreed = own.agree(&peer.public_key()).unwrap();
+        let keys = SessionKeys::derive(&SecretKey::new([3; 32]), &parts, &agreed);
         Channel::new(Side::Primary, keys, 9000, (500, 500), 0)
     }
 

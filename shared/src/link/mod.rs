@@ -6,7 +6,9 @@
 //! by itself. [`ship`] and [`receive`] are the processes around them.
 //!
 //! * **Session.** Hello, HelloReply, Confirm; then the backup's first sealed frame. While one
-//!   session lives, no handshake frame changes anything.
+//!   session lives, no handshake frame changes anything. Each end has a nonce and a secret of its own
+//!   for each attempt (`endpoint`); what the secrets come to is computed once, by the primary when it
+//!   confirms and by the backup for a Confirm with its current nonce.
 //! * **Encoding.** The primary encodes each page once, in its ring, before it is sent first
 //!   (`codec::page`); the backup's end passes it on as it is.
 //! * **Reliability.** The primary keeps what it sends in its ring until it is acknowledged, and
@@ -45,4 +47,4 @@ pub use primary::PrimaryLink;
 pub use process::{Activity, Ending, LinkProcess, Turns};
 
 /// Version of the session protocol: what the messages mean, beside how they look.
-pub const PROTOCOL_VERSION: u16 = 5;
+pub const PROTOCOL_VERSION: u16 = 6;

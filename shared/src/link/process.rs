@@ -248,7 +248,7 @@ mod tests {
     use super::*;
     use crate::codec::page::{PageEncoder, ShadowCache};
     use crate::ring::{Consumer, GoodbyeReason, Producer, Ring};
-    use crate::wire::{ETHERTYPE_DEFAULT, EthernetAddress, SecretKey};
+    use crate::wire::{ETHERTYPE_DEFAULT, Entropy, EthernetAddress, SecretKey};
 
     /// One end of a cable that takes at most `room` frames at a time.
     struct Cable {
@@ -305,7 +305,7 @@ mod tests {
                 mtu: 1500,
                 timeout_ms: 500,
                 key: SecretKey::new([1; 32]),
-                entropy: [own; 32],
+                entropy: Entropy::new([own; 32]),
             };
             let (capture, ship_ring) = Ring::create(64).unwrap().into_both().unwrap();
             let (receive_ring, commit) = Ring::create(64).unwrap().into_both().unwrap();

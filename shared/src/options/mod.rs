@@ -49,6 +49,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
     --config        its xl configuration; the backup builds the twin from it
     --link          interface of the replication network, and the backup's MAC address there
     --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
+                    SIGUSR2: read it again for the next session
     --arbiter       program that decides which host lives when the link is cut (docs/arbiter.md)
     --no-arbiter    there is none: both hosts may live then
     --interval-ms   time between checkpoints, 5 to 10000; auto: as short as the costs allow
@@ -87,6 +88,7 @@ backup-helper: keeps the twin of a protected Xen guest, and brings it to life wh
 
     --link          interface of the replication network, and the primary's MAC address there
     --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
+                    SIGUSR2: read it again for the next session
     --arbiter       program that decides which host lives when the link is cut (docs/arbiter.md)
     --no-arbiter    there is none: both hosts may live then
     --twin-config   xl configuration for the twin, in place of the one that the primary sends

@@ -39,7 +39,7 @@ pub(super) struct Protection<'a> {
     pub config: &'a [u8],
     pub store: Store,
     pub arbitration: Arbitration,
-    pub program: Program,
+    pub program: Program<'a>,
     pub status: StatusFile,
     /// A killed helper's gate is still there; it is taken over with the first session.
     pub has_left_gate: bool,
@@ -273,8 +273,8 @@ impl Protection<'_> {
     }
 }
 
-impl Attendant for Protection<'_> {
-    fn program(&mut self) -> &mut Program {
+impl<'a> Attendant<'a> for Protection<'a> {
+    fn program(&mut self) -> &mut Program<'a> {
         &mut self.program
     }
 
@@ -306,7 +306,7 @@ impl Copied for Capture<'_> {
         &mut self,
         output: &mut EpochOutput<'_>,
         page_count: u64,
-        program: &mut Program,
+        program: &mut Program<'_>,
     ) -> Result<FullCopyProgress, CaptureError> {
         Capture::copy_more(self, output, page_count, program)
     }

@@ -81,7 +81,9 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     }
     lock_memory()?;
     let (gate, has_left_gate) = open_gate(options, domid, &name, arbitration)?;
-    let mut program = Program::new(gate, ship, watched, options.replication.capture_core.is_some());
+    let key_file = options.replication.key_file;
+    let is_dedicated = options.replication.capture_core.is_some();
+    let mut program = Program::new(gate, ship, watched, key_file, is_dedicated);
     GUEST.store(u32::from(domid), Ordering::Release);
     crate::log!("{name}: looking for the guest's structures");
     let prepared = Capture::prepare(
@@ -138,9 +140,9 @@ pub(super) fn start_ship(
     key: SecretKey,
 ) -> Result<(Child, Producer, Consumer), ProtectError> {
     let ring = Ring::create(options.ring_entry_count)?;
-    let link = link_options(&options.link, &socket, options.timeout_ms, key);
     match fork()? {
         Forked::Child(parent) => {
+            let link = link_options(&options.link, &socket, options.timeout_ms, key);
             let mut ring = ring.into_consumer();
             // The memory is the same, but each process has its own way to it.
             if let Err(error) = ring.populate(options.ring_entry_count) {

@@ -23,9 +23,9 @@ const WAITING_NOTICE_US: u64 = 3_000_000;
 const COPY_BATCH: u64 = 512;
 
 /// The program around a session, with what it does about once a second.
-pub(super) trait Attendant {
+pub(super) trait Attendant<'a> {
     /// Clock, patience and the other half.
-    fn program(&mut self) -> &mut Program;
+    fn program(&mut self) -> &mut Program<'a>;
 
     /// What is protected, for the log.
     fn name(&self) -> &str;
@@ -76,13 +76,13 @@ pub(super) trait Copied {
         &mut self,
         output: &mut EpochOutput<'_>,
         page_count: u64,
-        program: &mut Program,
+        program: &mut Program<'_>,
     ) -> Result<FullCopyProgress, CaptureError>;
 }
 
 /// Waits for a session; none when the operator stops. `check` is asked about once a second.
 pub(super) fn wait_for_backup(
-    attendant: &mut dyn Attendant,
+    attendant: &mut dyn Attendant<'_>,
     interface: &str,
     producer: &mut Producer,
     check: &mut dyn FnMut() -> Result<(), ProtectError>,
@@ -125,7 +125,7 @@ fn say_what_is_missing(interface: &str, unauthentic_count: u64) {
 
 /// Sends the session's opening: the description, and the xl configuration, which may be empty.
 pub(super) fn send_description(
-    attendant: &mut dyn Attendant,
+    attendant: &mut dyn Attendant<'_>,
     description: &DomainDescription,
     config: &[u8],
     output: &mut EpochOutput<'_>,
@@ -140,7 +140,7 @@ pub(super) fn send_description(
 
 /// Waits until the backup has a place for the guest's pages.
 pub(super) fn wait_for_twin(
-    attendant: &mut dyn Attendant,
+    attendant: &mut dyn Attendant<'_>,
     output: &mut EpochOutput<'_>,
 ) -> Result<Option<SessionEnd>, ProtectError> {
     loop {
@@ -161,7 +161,7 @@ pub(super) fn wait_for_twin(
 
 /// Sends every page of the running guest, and waits until the backup has taken them.
 pub(super) fn full_copy(
-    attendant: &mut dyn Attendant,
+    attendant: &mut dyn Attendant<'_>,
     copied: &mut dyn Copied,
     output: &mut EpochOutput<'_>,
 ) -> Result<Option<SessionEnd>, ProtectError> {
@@ -202,7 +202,7 @@ pub(super) fn full_copy(
 /// Waits until the backup has taken everything: the first checkpoint must not wait for room in
 /// the ring with the guest paused.
 fn wait_for_empty_ring(
-    attendant: &mut dyn Attendant,
+    attendant: &mut dyn Attendant<'_>,
     output: &mut EpochOutput<'_>,
 ) -> Result<Option<SessionEnd>, ProtectError> {
     while output.free_entry_count()? < output.capacity() {
@@ -217,7 +217,7 @@ fn wait_for_empty_ring(
 /// Leaves a backup that is heard, and waits until it has answered or has had time to notice by
 /// itself: output that passes before could be followed by a takeover.
 pub(super) fn say_goodbye(
-    program: &mut Program,
+    program: &mut Program<'_>,
     control: Control<'_>,
     session: u64,
 ) -> Result<(), ProtectError> {

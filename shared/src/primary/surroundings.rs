@@ -2,6 +2,7 @@
 //! notice while they wait: the operator's signal and the end of ship.
 
 use crate::capture::Surroundings;
+use crate::key_renewal::renew_key_when_asked;
 use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::platform::linux::output_gate::{GateCounters, GateError, OutputGate};
 use crate::platform::linux::priority::{Scheduling, schedule};
@@ -29,7 +30,7 @@ pub enum Interruption {
 
 /// The program around the capture.
 #[derive(Debug)]
-pub struct Program {
+pub struct Program<'a> {
     gate: OutputGate,
     gate_error: Option<GateError>,
     ship: Child,
@@ -39,14 +40,21 @@ pub struct Program {
     has_revivable_epoch: bool,
     /// This half's own view of the ring, to say for a dead ship that the link is down.
     ring: Consumer,
+    key_file: &'a str,
     is_dedicated: bool,
     is_urgent: bool,
 }
 
-impl Program {
+impl<'a> Program<'a> {
     /// `ring` is a second view of the ring, never used to consume. With `is_dedicated` waiting
     /// does not give the core away.
-    pub fn new(gate: OutputGate, ship: Child, ring: Consumer, is_dedicated: bool) -> Self {
+    pub fn new(
+        gate: OutputGate,
+        ship: Child,
+        ring: Consumer,
+        key_file: &'a str,
+        is_dedicated: bool,
+    ) -> Self {
         Self {
             gate,
             gate_error: None,
@@ -55,14 +63,16 @@ impl Program {
             looks: 0,
             has_revivable_epoch: false,
             ring,
+            key_file,
             is_dedicated,
             is_urgent: false,
         }
     }
 
-    /// Waits for about `rest_us` and tells what else has happened.
+    /// Waits for about `rest_us` and tells what else has happened. A new key is passed on here.
     pub fn look(&mut self, rest_us: u64) -> Option<Interruption> {
         self.rest(rest_us);
+        renew_key_when_asked(self.key_file, self.ring.control());
         if let Some(end) = self.ship_end {
             return Some(Interruption::ShipEnded(end));
         }
@@ -157,7 +167,7 @@ impl Program {
     }
 }
 
-impl Surroundings for Program {
+impl Surroundings for Program<'_> {
     fn now_ns(&mut self) -> u64 {
         clock::monotonic_ns()
     }

@@ -8,6 +8,7 @@ use core::sync::atomic::Ordering;
 
 use super::SharedMemory;
 use super::counters::{LinkCounters, RehearsalFigures};
+use super::key_words::KEY_AREA_SIZE;
 use super::session::{GoodbyeReason, Phase, RefusalText};
 use super::view::CONTROL_OFFSET;
 use crate::limits::{PAGE_SIZE, REFUSAL_TEXT_SIZE_MAX};
@@ -20,6 +21,7 @@ const PEER_PHASE: usize = 24;
 const LAST_HEARD: usize = 32;
 const LEAVING: usize = 40;
 const FAREWELL: usize = 48;
+pub(super) const KEY_TAKEN: usize = 56;
 const COUNTERS: usize = 64;
 const PEER_REFUSAL: usize = 512;
 const PEER_FIGURES: usize = 768;
@@ -32,6 +34,8 @@ const POPULATED: usize = 2080;
 const IS_REHEARSAL: usize = 2088;
 const FIGURES: usize = 2096;
 const REFUSAL: usize = 2560;
+pub(super) const KEY_NUMBER: usize = 2816;
+pub(super) const KEY: usize = 2824;
 
 /// A text area: sequence word, length word, then the bytes.
 const TEXT_SIZE: usize = 16 + REFUSAL_TEXT_SIZE_MAX;
@@ -42,7 +46,9 @@ const _: () = assert!(COUNTERS + LinkCounters::WORD_COUNT * 8 <= PEER_REFUSAL);
 const _: () = assert!(PEER_REFUSAL + TEXT_SIZE <= PEER_FIGURES);
 const _: () = assert!(PEER_FIGURES + RehearsalFigures::WORD_COUNT * 8 <= DOMAIN_SESSION);
 const _: () = assert!(FIGURES + RehearsalFigures::WORD_COUNT * 8 <= REFUSAL);
-const _: () = assert!(REFUSAL + TEXT_SIZE <= PAGE_SIZE && REFUSAL_TEXT_SIZE_MAX.is_multiple_of(8));
+const _: () = assert!(KEY_TAKEN + 8 <= COUNTERS);
+const _: () = assert!(KEY_NUMBER + KEY_AREA_SIZE <= PAGE_SIZE && KEY == KEY_NUMBER + 8);
+const _: () = assert!(REFUSAL + TEXT_SIZE <= KEY_NUMBER && REFUSAL_TEXT_SIZE_MAX.is_multiple_of(8));
 
 /// The control words of one ring.
 #[derive(Clone, Copy, Debug)]
@@ -289,11 +295,11 @@ impl Control<'_> {
 }
 
 impl Control<'_> {
-    fn load(&self, offset: usize) -> u64 {
+    pub(super) fn load(&self, offset: usize) -> u64 {
         self.memory.word(CONTROL_OFFSET + offset).load(Ordering::SeqCst)
     }
 
-    fn store(&self, offset: usize, value: u64) {
+    pub(super) fn store(&self, offset: usize, value: u64) {
         self.memory.word(CONTROL_OFFSET + offset).store(value, Ordering::SeqCst);
     }
 

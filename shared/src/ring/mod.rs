@@ -29,6 +29,7 @@ mod consumer;
 mod control;
 mod counters;
 mod entry;
+mod key_words;
 mod producer;
 mod session;
 #[cfg(test)]

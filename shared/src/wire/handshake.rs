@@ -4,9 +4,15 @@
 //! one has no effect. Both nonces are in the Confirm, which opens the session and can be accepted
 //! only as long as the backup's nonce is the current one. Hello and reply are filled up to several
 //! sizes in turn, so both ends learn which frames really pass.
+//!
+//! The reply offers the backup's public key, and the Confirm brings the primary's. It is not in the
+//! Hello: the backup would have to forget it, and an older version would take it for a fault, where
+//! it should say that it is older. The backup's key is the same as long as its nonce is, so the nonce
+//! in the Confirm stands for both; and the session's keys are made of all four.
 
 use super::Malformed;
 use super::bytes::{Reader, Writer};
+use super::exchange::PublicKey;
 
 /// A random value that is new in every session.
 pub type Nonce = [u8; 32];
@@ -51,8 +57,10 @@ pub struct HelloReply {
     pub hello_size: u16,
     /// The primary's nonce, from the Hello.
     pub primary_nonce: Nonce,
-    /// The backup's nonce.
+    /// The backup's nonce; zero where no session can be had.
     pub backup_nonce: Nonce,
+    /// The backup's public key; zero where no session can be had.
+    pub backup_public: PublicKey,
 }
 
 /// Opens the session.
@@ -66,6 +74,8 @@ pub struct Confirm {
     pub primary_nonce: Nonce,
     /// The backup's nonce.
     pub backup_nonce: Nonce,
+    /// The primary's public key.
+    pub primary_public: PublicKey,
 }
 
 impl Hello {
@@ -97,7 +107,7 @@ impl Hello {
 
 impl HelloReply {
     /// Bytes without padding.
-    pub const SIZE: usize = 76;
+    pub const SIZE: usize = 108;
 
     /// Reads a body; what is behind the message is padding.
     ///
@@ -114,9 +124,18 @@ impl HelloReply {
         };
         reader.zeros(1)?;
         let hello_size = reader.u16()?;
-        let (primary_nonce, backup_nonce) = (reader.array()?, reader.array()?);
+        let reply = Self {
+            protocol,
+            mtu,
+            timeout_ms,
+            status,
+            hello_size,
+            primary_nonce: reader.array()?,
+            backup_nonce: reader.array()?,
+            backup_public: reader.array()?,
+        };
         reader.zeros(reader.rest().len())?;
-        Ok(Self { protocol, mtu, timeout_ms, status, hello_size, primary_nonce, backup_nonce })
+        Ok(reply)
     }
 
     /// Writes the message and fills the rest of `body` with padding.
@@ -129,13 +148,14 @@ impl HelloReply {
         writer.put(&self.hello_size.to_le_bytes());
         writer.put(&self.primary_nonce);
         writer.put(&self.backup_nonce);
+        writer.put(&self.backup_public);
         pad(body, Self::SIZE);
     }
 }
 
 impl Confirm {
     /// Bytes of the message.
-    pub const SIZE: usize = 72;
+    pub const SIZE: usize = 104;
 
     /// Reads a body.
     ///
@@ -147,8 +167,9 @@ impl Confirm {
         reader.zeros(2)?;
         let timeout_ms = reader.u32()?;
         let (primary_nonce, backup_nonce) = (reader.array()?, reader.array()?);
+        let primary_public = reader.array()?;
         reader.end()?;
-        Ok(Self { frame_size, timeout_ms, primary_nonce, backup_nonce })
+        Ok(Self { frame_size, timeout_ms, primary_nonce, backup_nonce, primary_public })
     }
 
     /// Writes the message to the front of `body`.
@@ -159,6 +180,7 @@ impl Confirm {
         writer.put(&self.timeout_ms.to_le_bytes());
         writer.put(&self.primary_nonce);
         writer.put(&self.backup_nonce);
+        writer.put(&self.primary_public);
     }
 }
 
@@ -173,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_refused_or_survive(body in proptest::collection::vec(any::<u8>(), 0..120)) {
+        fn any_bytes_are_refused_or_survive(body in proptest::collection::vec(any::<u8>(), 0..160)) {
             let mut again = vec![1; body.len()];
             if let Ok(hello) = Hello::parse(&body) {
                 hello.emit(&mut again);
@@ -191,7 +213,8 @@ mod tests {
 
         #[test]
         fn messages_survive(
-            mtu: u16, timeout_ms: u32, first: Nonce, second: Nonce, padding in 0usize..99
+            mtu: u16, timeout_ms: u32, first: Nonce, second: Nonce, public: PublicKey,
+            padding in 0usize..99
         ) {
             let hello = Hello { protocol: 1, mtu, timeout_ms, nonce: first };
             let mut body = vec![1; Hello::SIZE + padding];
@@ -201,7 +224,7 @@ mod tests {
 
             let reply = HelloReply {
                 protocol: 1, mtu, timeout_ms, status: ReplyStatus::Busy, hello_size: mtu,
-                primary_nonce: first, backup_nonce: second,
+                primary_nonce: first, backup_nonce: second, backup_public: public,
             };
             let mut body = vec![1; HelloReply::SIZE + padding];
             reply.emit(&mut body);
@@ -211,10 +234,31 @@ mod tests {
 
             let confirm = Confirm {
                 frame_size: mtu, timeout_ms, primary_nonce: first, backup_nonce: second,
+                primary_public: public,
             };
             let mut body = [1; Confirm::SIZE];
             confirm.emit(&mut body);
             prop_assert_eq!(Confirm::parse(&body), Ok(confirm));
         }
+    }
+
+    /// Protocol 5 reads a reply as 76 bytes and zeros, and a Hello of any version as 40.
+    #[test]
+    fn older_versions_can_read_that_there_is_no_session() {
+        assert_eq!(Hello::SIZE, 40);
+        let reply = HelloReply {
+            protocol: 6,
+            mtu: 1,
+            timeout_ms: 2,
+            status: ReplyStatus::Version,
+            hello_size: 200,
+            primary_nonce: [3; 32],
+            backup_nonce: [0; 32],
+            backup_public: [0; 32],
+        };
+        let mut body = [1; 200];
+        reply.emit(&mut body);
+        assert!(body[76..].iter().all(|&byte| byte == 0));
+        assert_eq!(HelloReply::parse(&body), Ok(reply));
     }
 }

@@ -1,4 +1,4 @@
-//! Keys: from the key file to a session's two directions.
+//! Keys: from the key file and the key exchange to a session's two directions.
 //!
 //! All of them come from one pseudo-random function, BLAKE2s-256 with a key (RFC 7693). Each use has
 //! a [`Purpose`] of its own, so that no output of one can stand for one of another.
@@ -10,6 +10,7 @@ use blake2::digest::{FixedOutput, Update};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::ethernet::EthernetAddress;
+use super::exchange::{AgreedSecret, PublicKey};
 use super::frame::{Frame, TAG_SIZE};
 use super::handshake::Nonce;
 use super::seal::{SEAL_KEY_SIZE, Sealer};
@@ -17,19 +18,21 @@ use super::seal::{SEAL_KEY_SIZE, Sealer};
 const _: () = assert!(KEY_SIZE == 2 * SEAL_KEY_SIZE);
 
 /// Bytes of the keys that are hashed with.
-const KEY_SIZE: usize = 32;
+pub(super) const KEY_SIZE: usize = 32;
 
 /// What an output of the function is for: BLAKE2's personalization, of 8 bytes.
-type Purpose = [u8; 8];
+pub(super) type Purpose = [u8; 8];
 const HANDSHAKE_KEY: Purpose = *b"hand-key";
 const HANDSHAKE_TAG: Purpose = *b"hand-tag";
-const HANDSHAKE_NONCE: Purpose = *b"nonce   ";
+pub(super) const HANDSHAKE_NONCE: Purpose = *b"nonce   ";
+pub(super) const EPHEMERAL_SECRET: Purpose = *b"ephemera";
+pub(super) const ENTROPY: Purpose = *b"entropy ";
 const SEAL_KEYS: Purpose = *b"sealing ";
 const SESSION_NUMBER: Purpose = *b"session ";
 
 /// The function's output for one purpose over all `parts`, one after the other. Their sizes must
 /// follow from the purpose or from the parts themselves.
-fn derive(key: &[u8; KEY_SIZE], purpose: &Purpose, parts: &[&[u8]]) -> [u8; KEY_SIZE] {
+pub(super) fn derive(key: &[u8; KEY_SIZE], purpose: &Purpose, parts: &[&[u8]]) -> [u8; KEY_SIZE] {
     let mut hasher = Blake2sMac256::new_with_salt_and_personal(Some(key), &[], purpose)
         .expect("key and purpose have the function's sizes");
     for part in parts {
@@ -54,6 +57,11 @@ impl SecretKey {
     #[must_use]
     pub const fn new(bytes: [u8; KEY_SIZE]) -> Self {
         Self(bytes)
+    }
+
+    /// For handing it to the other half.
+    pub(crate) const fn bytes(&self) -> &[u8; KEY_SIZE] {
+        &self.0
     }
 
     /// Reads a key file's text: 64 hexadecimal digits, and white space around them.
@@ -120,15 +128,9 @@ impl HandshakeKey {
         let difference = expected.iter().zip(&frame.tag).fold(0, |all, (a, b)| all | (a ^ b));
         core::hint::black_box(difference) == 0
     }
-
-    /// A nonce that nobody without the process's entropy can foretell, another for each `count`.
-    #[must_use]
-    pub fn nonce(entropy: &[u8; KEY_SIZE], count: u64) -> Nonce {
-        derive(entropy, &HANDSHAKE_NONCE, &[&count.to_le_bytes()])
-    }
 }
 
-/// What a session's keys are made of, beside the shared secret.
+/// What a session's keys are made of, beside the two secrets: all of it could be seen on the wire.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionParts {
     /// The primary's address.
@@ -139,6 +141,10 @@ pub struct SessionParts {
     pub primary_nonce: Nonce,
     /// The backup's nonce.
     pub backup_nonce: Nonce,
+    /// The primary's public key.
+    pub primary_public: PublicKey,
+    /// The backup's public key.
+    pub backup_public: PublicKey,
 }
 
 /// A session's identifier and its two sealers.
@@ -153,11 +159,19 @@ pub struct SessionKeys {
 }
 
 impl SessionKeys {
-    /// Derives a session's keys. Both ends get the same ones, and nobody else.
+    /// Derives a session's keys. Both ends get the same ones, and nobody else: without `secret` nobody
+    /// could take part in the exchange, and without its outcome, `agreed`, nobody can derive them later.
     #[must_use]
-    pub fn derive(secret: &SecretKey, parts: &SessionParts) -> Self {
-        let parts: [&[u8]; 4] =
-            [&parts.primary.0, &parts.backup.0, &parts.primary_nonce, &parts.backup_nonce];
+    pub fn derive(secret: &SecretKey, parts: &SessionParts, agreed: &AgreedSecret) -> Self {
+        let parts: [&[u8]; 7] = [
+            &parts.primary.0,
+            &parts.backup.0,
+            &parts.primary_nonce,
+            &parts.backup_nonce,
+            &parts.primary_public,
+            &parts.backup_public,
+            agreed.bytes(),
+        ];
         let session = derive(&secret.0, &SESSION_NUMBER, &parts);
         let session = session.first_chunk().expect("a hash is longer than a number");
         let mut seal_keys = derive(&secret.0, &SEAL_KEYS, &parts);
@@ -175,6 +189,7 @@ impl SessionKeys {
 
 #[cfg(test)]
 mod tests {
+    use super::super::exchange::EphemeralSecret;
     use super::*;
 
     #[test]
@@ -206,16 +221,19 @@ mod tests {
         let secret = SecretKey::new([7; 32]);
         let tag = HandshakeKey::new(&secret).sign(b"headers", b"body");
         assert_eq!(u128::from_be_bytes(tag), 0x887e_7c2e_4f5b_69d9_ed50_325d_edb8_0f0b);
-        let nonce = HandshakeKey::nonce(&[9; 32], 5);
-        assert_eq!(nonce[..8], 0x433a_415f_0fcc_1588_u64.to_be_bytes());
-        let keys = SessionKeys::derive(&secret, &parts());
-        assert_eq!(keys.session.to_le_bytes(), 0x3468_f102_10f4_957d_u64.to_be_bytes());
-        let to_backup = 0x7dd4_252d_50d5_4781_0d40_ad36_6133_6f6a_u128.to_be_bytes();
-        let to_primary = 0x7a27_f5b6_5f39_7c61_fa1a_0fdf_fc16_9941_u128.to_be_bytes();
+        let keys = SessionKeys::derive(&secret, &parts(), &agreed(3));
+        assert_eq!(keys.session.to_le_bytes(), 0xb607_d78a_5476_c2f5_u64.to_be_bytes());
+        let to_backup = 0x8bd4_ffff_8d52_7120_50e6_490c_5d57_843f_u128.to_be_bytes();
+        let to_primary = 0x7a6b_9ef6_3ef5_fda0_5a38_5b4b_ce5f_b8c3_u128.to_be_bytes();
         for (sealer, key) in [(keys.to_backup, to_backup), (keys.to_primary, to_primary)] {
             let expected = Sealer::new(&key).seal(1, b"", &mut []);
             assert_eq!(sealer.seal(1, b"", &mut []), expected);
         }
+    }
+
+    /// What a primary with this secret and the backup of [`parts`] agree on.
+    fn agreed(primary: u8) -> AgreedSecret {
+        EphemeralSecret::new([primary; 32]).agree(&parts().backup_public).unwrap()
     }
 
     fn parts() -> SessionParts {
@@ -224,6 +242,8 @@ mod tests {
             backup: EthernetAddress([2, 0, 0, 0, 0, 2]),
             primary_nonce: [1; 32],
             backup_nonce: [2; 32],
+            primary_public: EphemeralSecret::new([3; 32]).public_key(),
+            backup_public: EphemeralSecret::new([4; 32]).public_key(),
         }
     }
 
@@ -231,8 +251,9 @@ mod tests {
     fn every_part_changes_the_session() {
         let parts = parts();
         let secret = SecretKey::new([7; 32]);
-        let session =
-            |secret: &SecretKey, parts: &SessionParts| SessionKeys::derive(secret, parts).session;
+        let session = |secret: &SecretKey, parts: &SessionParts| {
+            SessionKeys::derive(secret, parts, &agreed(3)).session
+        };
         let first = session(&secret, &parts);
         assert_eq!(session(&secret, &parts), first);
         let others = [
@@ -241,7 +262,28 @@ mod tests {
             session(&secret, &SessionParts { backup: parts.primary, ..parts }),
             session(&secret, &SessionParts { primary_nonce: [3; 32], ..parts }),
             session(&secret, &SessionParts { backup_nonce: [3; 32], ..parts }),
+            session(&secret, &SessionParts { primary_public: [3; 32], ..parts }),
+            session(&secret, &SessionParts { backup_public: [3; 32], ..parts }),
         ];
         assert!(others.iter().all(|&other| other != first && other != 0));
+    }
+
+    /// Who has the key file and all that was sent, and not one of the secrets, has other keys.
+    #[test]
+    fn the_exchanged_secret_changes_every_key() {
+        let secret = SecretKey::new([7; 32]);
+        let seal = |sealer: &Sealer| sealer.seal(1, b"", &mut []);
+        let own = SessionKeys::derive(&secret, &parts(), &agreed(3));
+        let at_backup = EphemeralSecret::new([4; 32]).agree(&parts().primary_public).unwrap();
+        let peer = SessionKeys::derive(&secret, &parts(), &at_backup);
+        let other = SessionKeys::derive(&secret, &parts(), &agreed(5));
+        let directions: [fn(&SessionKeys) -> &Sealer; 2] =
+            [|keys| &keys.to_backup, |keys| &keys.to_primary];
+        for direction in directions {
+            assert_eq!(seal(direction(&own)), seal(direction(&peer)));
+            assert_ne!(seal(direction(&own)), seal(direction(&other)));
+        }
+        assert_eq!(own.session, peer.session);
+        assert_ne!(own.session, other.session);
     }
 }

@@ -10,9 +10,10 @@
 //!
 //! All numbers but the EtherType are little-endian. A handshake frame (`Hello`, `HelloReply`,
 //! `Confirm`) is authenticated by keyed BLAKE2s (RFC 7693) under the key file's key; its layout is the same in
-//! every version, so that two versions can at least tell each other so. Every other frame is
-//! sealed with AEGIS-128L under keys of its session and direction; the packet number is the
-//! nonce, and no number is ever used twice, not even for the same data sent again.
+//! every version, so that two versions can at least tell each other so: what is added is zero where an
+//! older version expects padding. Every other frame is sealed with AEGIS-128L under keys of its session
+//! and direction, which follow from the key file and an exchange of X25519 (`exchange`); the packet
+//! number is the nonce, and no number is ever used twice, not even for the same data sent again.
 //!
 //! Each message is a value with `parse` and `emit`. `parse` takes any bytes, never panics and
 //! accepts only what `emit` can have written; `emit` panics when the target is too small, which is
@@ -21,7 +22,9 @@
 mod ack;
 mod bytes;
 mod data;
+mod entropy;
 mod ethernet;
+mod exchange;
 mod figures;
 mod frame;
 mod handshake;
@@ -32,7 +35,9 @@ mod seal;
 
 pub use ack::{ACK_BITMAP_WORD_COUNT, Ack};
 pub use data::{DATA_HEADER_SIZE, DataHeader, FRAGMENT_HEADER_SIZE, Fragment, Fragments};
+pub use entropy::Entropy;
 pub use ethernet::{ETHERNET_HEADER_SIZE, EthernetAddress, EthernetHeader};
+pub use exchange::{AgreedSecret, EphemeralSecret, PublicKey};
 pub use figures::Figures;
 pub use frame::{Frame, FrameHeader, FrameType, HEADER_SIZE, OVERHEAD_SIZE, TAG_SIZE};
 pub use handshake::{Confirm, Hello, HelloReply, Nonce, ReplyStatus};

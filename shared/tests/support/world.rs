@@ -6,7 +6,7 @@ use pollux::link::receive::Receive;
 use pollux::link::ship::Ship;
 use pollux::link::{Activity, LinkEvent, LinkOptions, LinkProcess};
 use pollux::ring::{LinkCounters, Ring};
-use pollux::wire::{ETHERTYPE_DEFAULT, EthernetAddress, SecretKey};
+use pollux::wire::{ETHERTYPE_DEFAULT, Entropy, EthernetAddress, SecretKey};
 
 use super::halves::{Capture, Commit};
 use super::network::{Faults, Network};
@@ -63,19 +63,27 @@ pub struct World {
     pub pace: [u64; 2],
 }
 
-pub fn options(side: usize, mtu: usize, entropy: u64) -> LinkOptions {
-    let addresses = [EthernetAddress([2, 0, 0, 0, 0, 1]), EthernetAddress([2, 0, 0, 0, 0, 2])];
+/// The key file's key, the same on both hosts.
+pub const KEY: [u8; 32] = [0x77; 32];
+
+/// The entropy of one side's network process.
+pub fn entropy(side: usize, seed: u64) -> [u8; 32] {
     let mut bytes = [0x5a; 32];
-    bytes[..8].copy_from_slice(&entropy.to_le_bytes());
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8] = u8::try_from(side).unwrap();
+    bytes
+}
+
+pub fn options(side: usize, mtu: usize, seed: u64) -> LinkOptions {
+    let addresses = [EthernetAddress([2, 0, 0, 0, 0, 1]), EthernetAddress([2, 0, 0, 0, 0, 2])];
     LinkOptions {
         own_address: addresses[side],
         peer_address: addresses[1 - side],
         ethertype: ETHERTYPE_DEFAULT,
         mtu,
         timeout_ms: TIMEOUT_MS,
-        key: SecretKey::new([0x77; 32]),
-        entropy: bytes,
+        key: SecretKey::new(KEY),
+        entropy: Entropy::new(entropy(side, seed)),
     }
 }
 

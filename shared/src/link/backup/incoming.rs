@@ -14,13 +14,13 @@ use crate::wire::{
 impl BackupLink {
     pub(super) fn handle_hello(&mut self, frame: &Frame<'_>) -> Result<(), Malformed> {
         let hello = Hello::parse(frame.body)?;
-        let (status, backup_nonce) = match self.state {
+        let (status, backup_nonce, backup_public) = match self.state {
             _ if hello.protocol != PROTOCOL_VERSION => {
                 self.events.report_once(LinkEvent::Version { peer: hello.protocol });
-                (ReplyStatus::Version, [0; 32])
+                (ReplyStatus::Version, [0; 32], [0; 32])
             }
-            State::Listening(nonce) => (ReplyStatus::Ready, nonce),
-            State::Waiting => (ReplyStatus::Busy, [0; 32]),
+            State::Listening(own) => (ReplyStatus::Ready, own.nonce, own.public_key),
+            State::Waiting => (ReplyStatus::Busy, [0; 32], [0; 32]),
             _ => {
                 // Recorded long ago, or from a primary that started anew: silence will tell.
                 self.counters.frames_unexpected += 1;
@@ -37,6 +37,7 @@ impl BackupLink {
             hello_size: u16::try_from(size).map_err(|_| Malformed)?,
             primary_nonce: hello.nonce,
             backup_nonce,
+            backup_public,
         };
         let fits = frame.body.len() >= HelloReply::SIZE && size <= self.endpoint.options.mtu;
         if !fits {
@@ -56,8 +57,8 @@ impl BackupLink {
     ) -> Result<(), Malformed> {
         let confirm = Confirm::parse(frame.body)?;
         match self.state {
-            State::Listening(nonce) if nonce == confirm.backup_nonce => {
-                self.establish(now_us, &confirm, ring)
+            State::Listening(own) if own.nonce == confirm.backup_nonce => {
+                self.establish(now_us, &confirm, &own, ring)
             }
             _ => {
                 // Sent twice, or recorded in another session.

@@ -9,12 +9,12 @@ use heapless::Deque;
 use super::acknowledging::Acknowledging;
 use super::assembly::Assembly;
 use super::channel::Channel;
-use super::endpoint::{Endpoint, LinkOptions};
+use super::endpoint::{Attempt, Endpoint, LinkOptions};
 use super::event::{EventQueue, LinkEvent};
 use super::leaving::{Leaving, Then};
 use super::process::{Ending, LinkProcess};
 use crate::ring::{GoodbyeReason, LinkCounters, ProcessFigures, Producer};
-use crate::wire::{FrameType, HelloReply, Malformed, Nonce};
+use crate::wire::{FrameType, HelloReply, Malformed};
 
 /// Hellos that wait for their answer; more are dropped, the primary repeats itself.
 const REPLY_COUNT_MAX: usize = 4;
@@ -23,8 +23,8 @@ const REPLY_COUNT_MAX: usize = 4;
 enum State {
     /// commit has not left the last session.
     Waiting,
-    /// Hellos are answered, with this nonce; a Confirm that has it opens a session.
-    Listening(Nonce),
+    /// Hellos are answered, with this nonce and public key; a Confirm that has the nonce opens a session.
+    Listening(Attempt),
     /// The session is announced to commit.
     Up,
     /// Goodbyes go out.
@@ -91,7 +91,9 @@ impl LinkProcess for BackupLink {
         let handled = match self.endpoint.parse(bytes) {
             Ok(frame) => match frame.header.frame_type {
                 FrameType::HelloReply => Err(Malformed),
-                FrameType::Hello | FrameType::Confirm if !self.endpoint.is_signed(&frame) => {
+                FrameType::Hello | FrameType::Confirm
+                    if !self.endpoint.is_signed(&frame, &mut self.events) =>
+                {
                     self.counters.frames_unauthentic += 1;
                     Ok(())
                 }
@@ -105,6 +107,12 @@ impl LinkProcess for BackupLink {
     }
 
     fn poll_timers(&mut self, now_us: u64, ring: &mut Producer) {
+        if matches!(self.state, State::Waiting | State::Listening(_))
+            && self.endpoint.renew_key(ring.control(), &mut self.events)
+        {
+            self.replies.clear();
+            self.state = State::Waiting;
+        }
         let stop = ring.control().stop();
         match self.state {
             State::Ended(_) => {}

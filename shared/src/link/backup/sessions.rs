@@ -4,10 +4,11 @@ use super::{BackupLink, State};
 use crate::limits::{FRAME_SIZE_MIN, RING_ENTRY_COUNT_INITIAL};
 use crate::link::acknowledging::Acknowledging;
 use crate::link::channel::{Channel, Side};
+use crate::link::endpoint::Attempt;
 use crate::link::event::LinkEvent;
 use crate::link::leaving::{Leaving, Then};
 use crate::ring::{GoodbyeReason, Producer};
-use crate::wire::{Confirm, Malformed, SessionKeys, SessionParts};
+use crate::wire::{Confirm, Malformed, SessionParts};
 
 impl BackupLink {
     pub(super) fn listen_when_free(&mut self, ring: &mut Producer) {
@@ -15,7 +16,7 @@ impl BackupLink {
             return;
         }
         ring.reset(RING_ENTRY_COUNT_INITIAL.min(ring.entry_count_max()));
-        self.state = State::Listening(self.endpoint.fresh_nonce());
+        self.state = State::Listening(self.endpoint.begin_attempt());
     }
 
     /// Opens the session that a signed Confirm with the right nonce asks for.
@@ -23,6 +24,7 @@ impl BackupLink {
         &mut self,
         now_us: u64,
         confirm: &Confirm,
+        own: &Attempt,
         ring: &mut Producer,
     ) -> Result<(), Malformed> {
         let options = &self.endpoint.options;
@@ -39,10 +41,16 @@ impl BackupLink {
             primary: options.peer_address,
             backup: options.own_address,
             primary_nonce: confirm.primary_nonce,
-            backup_nonce: confirm.backup_nonce,
+            backup_nonce: own.nonce,
+            primary_public: confirm.primary_public,
+            backup_public: own.public_key,
         };
-        let keys = SessionKeys::derive(&options.key, &parts);
         let timeouts_ms = (options.timeout_ms, confirm.timeout_ms);
+        let Some(keys) = self.endpoint.session_keys(&parts, &confirm.primary_public) else {
+            self.events.report_once(LinkEvent::NoSecret);
+            self.state = State::Waiting;
+            return Ok(());
+        };
         self.channel = Some(Channel::new(Side::Backup, keys, frame_size, timeouts_ms, now_us));
         self.assembly.reset();
         self.acknowledging = Acknowledging::new(now_us);

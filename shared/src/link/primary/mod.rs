@@ -101,7 +101,7 @@ impl LinkProcess for PrimaryLink {
     fn handle_frame(&mut self, now_us: u64, bytes: &mut [u8], ring: &mut Consumer) {
         let handled = match self.endpoint.parse(bytes) {
             Ok(frame) if frame.header.frame_type == FrameType::HelloReply => {
-                if self.endpoint.is_signed(&frame) {
+                if self.endpoint.is_signed(&frame, &mut self.events) {
                     self.handle_reply(&frame)
                 } else {
                     self.counters.frames_unauthentic += 1;
@@ -116,6 +116,11 @@ impl LinkProcess for PrimaryLink {
     }
 
     fn poll_timers(&mut self, now_us: u64, ring: &mut Consumer) {
+        if matches!(self.state, State::Waiting | State::Calling(_))
+            && self.endpoint.renew_key(ring.control(), &mut self.events)
+        {
+            self.state = State::Waiting;
+        }
         let stop = ring.control().stop();
         match self.state {
             State::Ended(_) => {}

@@ -17,7 +17,7 @@ impl PrimaryLink {
             protocol: PROTOCOL_VERSION,
             mtu: self.endpoint.mtu(),
             timeout_ms: self.endpoint.options.timeout_ms,
-            nonce: calling.nonce,
+            nonce: calling.attempt.nonce,
         };
         Some(self.endpoint.emit_handshake(FrameType::Hello, size, out, |body| hello.emit(body)))
     }

@@ -7,7 +7,7 @@ use crate::link::channel::{Channel, Side, patience};
 use crate::link::event::LinkEvent;
 use crate::link::leaving::{Leaving, Then};
 use crate::ring::{Consumer, GoodbyeReason, Phase};
-use crate::wire::{Confirm, SessionKeys, SessionParts};
+use crate::wire::{Confirm, SessionParts};
 
 /// Data that has not passed for so many timeouts, while the peer is heard, does not pass.
 const STALL_TIMEOUTS: u64 = 4;
@@ -20,8 +20,8 @@ impl PrimaryLink {
             return;
         }
         ring.reset(ring.entry_count_max());
-        let nonce = self.endpoint.fresh_nonce();
-        self.state = State::Calling(Calling::new(nonce, self.endpoint.options.mtu, now_us));
+        let attempt = self.endpoint.begin_attempt();
+        self.state = State::Calling(Calling::new(attempt, self.endpoint.options.mtu, now_us));
     }
 
     pub(super) fn confirm(&mut self, now_us: u64, calling: &Calling, offer: Offer) {
@@ -30,17 +30,24 @@ impl PrimaryLink {
         let confirm = Confirm {
             frame_size,
             timeout_ms: options.timeout_ms,
-            primary_nonce: calling.nonce,
+            primary_nonce: calling.attempt.nonce,
             backup_nonce: offer.backup_nonce,
+            primary_public: calling.attempt.public_key,
         };
         let parts = SessionParts {
             primary: options.own_address,
             backup: options.peer_address,
             primary_nonce: confirm.primary_nonce,
             backup_nonce: confirm.backup_nonce,
+            primary_public: confirm.primary_public,
+            backup_public: offer.backup_public,
         };
-        let keys = SessionKeys::derive(&options.key, &parts);
         let timeouts_ms = (options.timeout_ms, offer.peer_timeout_ms);
+        let Some(keys) = self.endpoint.session_keys(&parts, &offer.backup_public) else {
+            self.events.report_once(LinkEvent::NoSecret);
+            self.state = State::Waiting;
+            return;
+        };
         let channel = Channel::new(Side::Primary, keys, offer.frame_size, timeouts_ms, now_us);
         self.channel = Some(channel);
         self.farewell_due = false;

@@ -1,7 +1,7 @@
-//! Signals: requests to end become a flag, crashes run the panic hook.
+//! Signals: requests to end, or to read the key file again, become flags; crashes run the panic hook.
 //!
-//! Handlers do not restart system calls, so a sleeping or polling loop comes back and sees the
-//! flag at once.
+//! A request to end does not restart system calls, so a sleeping or polling loop comes back and sees the
+//! flag at once. The key has time: nothing is interrupted for it.
 
 use super::errno::ErrnoText;
 use super::program::{ExitStatus, exit, run_panic_hook};
@@ -19,6 +19,7 @@ const SIGBUS: i32 = 7;
 const SIGFPE: i32 = 8;
 const SIGUSR1: i32 = 10;
 const SIGSEGV: i32 = 11;
+const SIGUSR2: i32 = 12;
 const SIGPIPE: i32 = 13;
 const SIGTERM: i32 = 15;
 
@@ -27,6 +28,8 @@ const SIG_IGN: usize = 1;
 
 /// Since the kernel saves no return path of its own on x86-64.
 const SA_RESTORER: usize = 0x0400_0000;
+/// An interrupted system call begins again, where the kernel can do that.
+const SA_RESTART: usize = 0x1000_0000;
 /// Back to the default action once the handler runs: a crash inside it ends the process.
 const SA_RESETHAND: usize = 0x8000_0000;
 
@@ -44,9 +47,10 @@ const SIGNAL_SET_SIZE: usize = 8;
 
 static STOP_SIGNAL: AtomicI32 = AtomicI32::new(0);
 static HAND_OVER: AtomicBool = AtomicBool::new(false);
+static KEY_REQUEST: AtomicBool = AtomicBool::new(false);
 
-/// Turns SIGINT, SIGTERM and SIGHUP into [`stop_requested`], ignores SIGPIPE (writes then fail
-/// with `PIPE`), and makes a crash run the panic hook before the process ends. Children made by
+/// Turns SIGINT, SIGTERM and SIGHUP into [`stop_requested`] and SIGUSR2 into [`take_key_request`],
+/// ignores SIGPIPE (writes then fail with `PIPE`), and makes a crash run the panic hook before the process ends. Children made by
 /// `fork` inherit all of this.
 pub fn install() {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -55,6 +59,7 @@ pub fn install() {
     for signal in [SIGILL, SIGBUS, SIGFPE, SIGSEGV] {
         set_action(signal, on_crash as *const () as usize, SA_RESTORER | SA_RESETHAND);
     }
+    set_action(SIGUSR2, on_key_request as *const () as usize, SA_RESTORER | SA_RESTART);
     set_action(SIGPIPE, SIG_IGN, SA_RESTORER);
 }
 
@@ -82,6 +87,12 @@ pub fn take_hand_over() -> bool {
     HAND_OVER.swap(false, Ordering::Relaxed)
 }
 
+/// Whether the operator wants the key file to be read again; true once for each request.
+pub fn take_key_request() -> bool {
+    // Asked in every turn: only a request costs a write.
+    KEY_REQUEST.load(Ordering::Relaxed) && KEY_REQUEST.swap(false, Ordering::Relaxed)
+}
+
 /// Asks this process to end, as SIGTERM would.
 pub fn request_stop() {
     STOP_SIGNAL.store(SIGTERM, Ordering::Relaxed);
@@ -99,6 +110,10 @@ extern "C" fn on_stop(signal: i32) {
 
 extern "C" fn on_hand_over(_signal: i32) {
     HAND_OVER.store(true, Ordering::Relaxed);
+}
+
+extern "C" fn on_key_request(_: i32) {
+    KEY_REQUEST.store(true, Ordering::Relaxed);
 }
 
 extern "C" fn on_crash(signal: i32) {

@@ -18,15 +18,15 @@ use crate::ring::{Control, Phase};
 
 /// What a rehearsal has beside the guest and its capture.
 #[derive(Debug)]
-pub struct Rehearsal {
-    pub program: Program,
+pub struct Rehearsal<'a> {
+    pub program: Program<'a>,
     pub measured: Measured,
     guest: GuestProcess,
     progress_due_us: u64,
 }
 
-impl Rehearsal {
-    pub fn new(program: Program, guest: GuestProcess, measured: Measured) -> Self {
+impl<'a> Rehearsal<'a> {
+    pub fn new(program: Program<'a>, guest: GuestProcess, measured: Measured) -> Self {
         Self { program, measured, guest, progress_due_us: 0 }
     }
 
@@ -42,8 +42,8 @@ impl Rehearsal {
     }
 }
 
-impl Attendant for Rehearsal {
-    fn program(&mut self) -> &mut Program {
+impl<'a> Attendant<'a> for Rehearsal<'a> {
+    fn program(&mut self) -> &mut Program<'a> {
         &mut self.program
     }
 
@@ -73,19 +73,19 @@ impl Copied for RehearsedCapture {
         &mut self,
         output: &mut EpochOutput<'_>,
         page_count: u64,
-        program: &mut Program,
+        program: &mut Program<'_>,
     ) -> Result<FullCopyProgress, CaptureError> {
         RehearsedCapture::copy_more(self, output, page_count, program)
     }
 }
 
 /// The guest's epochs.
-pub struct RehearsedEpochs<'r> {
-    pub rehearsal: &'r mut Rehearsal,
+pub struct RehearsedEpochs<'r, 'a> {
+    pub rehearsal: &'r mut Rehearsal<'a>,
     pub capture: &'r mut RehearsedCapture,
 }
 
-impl RehearsedEpochs<'_> {
+impl RehearsedEpochs<'_, '_> {
     /// After the epochs: one more, whose digest is held against all of the backup's memory.
     pub fn end(&mut self, output: &mut EpochOutput<'_>) -> Result<(), ProtectError> {
         let now_us = clock::monotonic_us();
@@ -121,7 +121,7 @@ impl RehearsedEpochs<'_> {
     }
 }
 
-impl Checkpointed for RehearsedEpochs<'_> {
+impl Checkpointed for RehearsedEpochs<'_, '_> {
     fn pre_drain(&mut self, output: &mut EpochOutput<'_>, due: Due) -> Result<Step, ProtectError> {
         Ok(self.capture.pre_drain(output, due, &mut self.rehearsal.program)?)
     }

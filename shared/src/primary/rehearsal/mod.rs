@@ -81,7 +81,8 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
     let capture =
         RehearsedCapture::new(RehearsedGuest::new(region)?, options.replication.drain_options());
     let is_dedicated = options.replication.capture_core.is_some();
-    let program = Program::new(OutputGate::none(), ship, watched, is_dedicated);
+    let key_file = options.replication.key_file;
+    let program = Program::new(OutputGate::none(), ship, watched, key_file, is_dedicated);
     let duration_us = match (options.seconds, trace) {
         (Some(seconds), _) => u64::from(seconds) * 1_000_000,
         (None, Some(trace)) => trace.duration_us(),
@@ -106,7 +107,7 @@ fn workload(options: &RehearseOptions<'_>, gfn_count: u64) -> WorkloadOptions {
 
 fn run(
     options: &RehearseOptions<'_>,
-    mut rehearsal: Rehearsal,
+    mut rehearsal: Rehearsal<'_>,
     mut capture: RehearsedCapture,
     mut producer: Producer,
 ) -> Result<(), ProtectError> {
@@ -125,7 +126,7 @@ fn run(
 /// The one session. False when the operator has ended it before anything was measured.
 fn session(
     options: &RehearseOptions<'_>,
-    rehearsal: &mut Rehearsal,
+    rehearsal: &mut Rehearsal<'_>,
     capture: &mut RehearsedCapture,
     producer: &mut Producer,
 ) -> Result<bool, ProtectError> {
@@ -153,7 +154,7 @@ fn session(
 
 fn epochs(
     options: &RehearseOptions<'_>,
-    rehearsal: &mut Rehearsal,
+    rehearsal: &mut Rehearsal<'_>,
     capture: &mut RehearsedCapture,
     output: &mut EpochOutput<'_>,
 ) -> Result<bool, ProtectError> {

@@ -10,7 +10,7 @@ use pollux::platform::linux::clock;
 use pollux::platform::linux::packet_socket::PacketSocket;
 use pollux::platform::linux::usage::Usage;
 use pollux::ring::{Consumer, Entry, EntryKind, Producer, Ring};
-use pollux::wire::{ETHERTYPE_DEFAULT, EthernetAddress, SecretKey};
+use pollux::wire::{ETHERTYPE_DEFAULT, Entropy, EthernetAddress, SecretKey};
 
 use super::MTU;
 use super::namespaces::INTERFACE;
@@ -30,7 +30,7 @@ pub fn link_options(own_address: EthernetAddress, peer_address: EthernetAddress)
         mtu: usize::from(MTU),
         timeout_ms: TIMEOUT_MS,
         key: SecretKey::new([7; 32]),
-        entropy: [own_address.0[5]; 32],
+        entropy: Entropy::new([own_address.0[5]; 32]),
     }
 }
 
