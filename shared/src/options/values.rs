@@ -6,21 +6,11 @@ use getargs::{Opt, Options};
 
 use super::error::UsageError;
 use crate::limits::{
-    CORE_COUNT_MAX, DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX, INTERFACE_NAME_SIZE_MAX,
-    INTERVAL_MS_MAX, INTERVAL_MS_MIN, PAGE_SIZE, PAUSE_TARGET_US_MAX, PAUSE_TARGET_US_MIN,
-    RING_ENTRY_COUNT_PRIMARY, RING_ENTRY_COUNT_PRIMARY_MAX, RING_ENTRY_COUNT_PRIMARY_MIN,
-    TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
+    CORE_COUNT_MAX, DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX, INTERVAL_MS_MAX,
+    INTERVAL_MS_MIN, PAGE_SIZE, PAUSE_TARGET_US_MAX, PAUSE_TARGET_US_MIN, RING_ENTRY_COUNT_PRIMARY,
+    RING_ENTRY_COUNT_PRIMARY_MAX, RING_ENTRY_COUNT_PRIMARY_MIN, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
 };
-use crate::text::{self, FixedText};
-
-/// One replication link: an interface and the peer's address on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link<'a> {
-    /// Name of the interface.
-    pub interface: &'a str,
-    /// MAC address of the peer.
-    pub peer_mac: [u8; 6],
-}
+use crate::text::FixedText;
 
 /// Time between checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +51,10 @@ pub enum ArbiterKind<'a> {
     None,
 }
 
-/// One option with its value, taken at most once.
+/// One option with its value, taken at most once. One that may be given several times has several.
 #[derive(Debug)]
 pub(super) struct Value<'a> {
-    name: &'static str,
+    pub(super) name: &'static str,
     value: Option<&'a str>,
     is_flag: bool,
 }
@@ -168,14 +158,6 @@ impl<'a> Value<'a> {
         self.number(TIMEOUT_MS_MIN, TIMEOUT_MS_MAX, 500, "50 to 60000 milliseconds")
     }
 
-    /// `IFACE=PEER_MAC`, which must be given.
-    pub fn link(&self) -> Result<Link<'a>, UsageError> {
-        let value = self.required()?;
-        parse_link(value).ok_or_else(|| {
-            UsageError::wrong(self.name, value, "IFACE=PEER_MAC, as in eth1=52:54:00:12:34:56")
-        })
-    }
-
     /// `exec:PATH`, which must be given unless the flag `without` is.
     pub fn arbiter(&self, without: &Self) -> Result<ArbiterKind<'a>, UsageError> {
         match (self.value, without.is_given()) {
@@ -209,20 +191,6 @@ fn parse_size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-fn parse_link(text: &str) -> Option<Link<'_>> {
-    let (interface, mac) = text.split_once('=')?;
-    let name_fits = (1..=INTERFACE_NAME_SIZE_MAX).contains(&interface.len());
-    let name_is_one = !interface.contains(|c: char| c == '/' || c.is_whitespace());
-    (name_fits && name_is_one).then_some(Link { interface, peer_mac: parse_station(mac)? })
-}
-
-/// A single station's address, not all zero.
-fn parse_station(text: &str) -> Option<[u8; 6]> {
-    let mac = text::parse_mac(text)?;
-    let is_group = mac[0] & 1 == 1;
-    (!is_group && mac != [0; 6]).then_some(mac)
-}
-
 /// Fills the values of all groups from a command's arguments. Tells whether `--help` was among them.
 pub(super) fn take_options<'a>(
     arguments: impl Iterator<Item = &'a str>,
@@ -243,8 +211,15 @@ pub(super) fn take_options<'a>(
         }
         let Opt::Long(name) = option else { return Err(unknown(option)) };
         let mut slots = groups.iter_mut().flat_map(|group| group.iter_mut());
-        let slot = slots.find(|slot| slot.name.trim_start_matches('-') == name);
-        let Some(slot) = slot else { return Err(unknown(option)) };
+        let mut full = None;
+        let slot = slots.find(|slot| {
+            let is_named = slot.name.trim_start_matches('-') == name;
+            full = if is_named { Some(slot.name) } else { full };
+            is_named && !slot.is_given()
+        });
+        let Some(slot) = slot else {
+            return Err(full.map_or_else(|| unknown(option), UsageError::OptionRepeated));
+        };
         let value = match slot.is_flag {
             true if options.value_opt().is_some() => {
                 return Err(UsageError::ValueUnwanted(slot.name));
@@ -252,9 +227,7 @@ pub(super) fn take_options<'a>(
             true => "",
             false => options.value().map_err(|_| UsageError::ValueMissing(slot.name))?,
         };
-        if slot.value.replace(value).is_some() {
-            return Err(UsageError::OptionRepeated(slot.name));
-        }
+        slot.value = Some(value);
     }
     match options.next_positional() {
         Some(word) => Err(UsageError::ArgumentUnexpected(FixedText::new(word))),
@@ -268,7 +241,7 @@ fn unknown(option: Opt<&str>) -> UsageError {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_link, parse_size, parse_station};
+    use super::parse_size;
 
     #[test]
     fn sizes_have_a_unit_or_none() {
@@ -291,31 +264,5 @@ mod tests {
         ] {
             assert_eq!(parse_size(text), size, "{text}");
         }
-    }
-
-    #[test]
-    fn macs_are_single_stations() {
-        assert_eq!(parse_station("52:54:00:aB:34:56"), Some([0x52, 0x54, 0, 0xab, 0x34, 0x56]));
-        for wrong in [
-            "",
-            "52:54:00:ab:34",
-            "52:54:00:ab:34:56:78",
-            "52-54-00-ab-34-56",
-            "52:54:00:ab:34:+6",
-            "ff:ff:ff:ff:ff:ff",
-            "01:80:c2:00:00:00",
-            "00:00:00:00:00:00",
-        ] {
-            assert_eq!(parse_station(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn links_name_an_interface() {
-        assert!(parse_link("eth1=52:54:00:ab:34:56").is_some());
-        for wrong in ["52:54:00:ab:34:56", "=52:54:00:ab:34:56", "a/b=52:54:00:ab:34:56", "eth1="] {
-            assert!(parse_link(wrong).is_none(), "{wrong}");
-        }
-        assert!(parse_link("sixteen-chars-xx=52:54:00:ab:34:56").is_none());
     }
 }

@@ -119,7 +119,7 @@ impl Protection<'_> {
         producer: &mut Producer,
     ) -> Result<(), ProtectError> {
         loop {
-            let interface = self.options.replication.link.interface;
+            let interface = self.options.replication.links.first.interface;
             let mut check = || Ok(capture.check_domain().map(drop)?);
             let Some(session) = steps::wait_for_backup(self, interface, producer, &mut check)?
             else {

@@ -43,7 +43,9 @@ impl BackupLink {
         };
         let keys = SessionKeys::derive(&options.key, &parts);
         let timeouts_ms = (options.timeout_ms, confirm.timeout_ms);
-        self.channel = Some(Channel::new(Side::Backup, keys, frame_size, timeouts_ms, now_us));
+        let channel = Channel::new(Side::Backup, keys, frame_size, timeouts_ms, now_us);
+        self.paths.start_session(now_us, channel.heartbeat_us);
+        self.channel = Some(channel);
         self.assembly.reset();
         self.acknowledging = Acknowledging::new(now_us);
         self.replies.clear();
@@ -102,6 +104,8 @@ impl BackupLink {
         if let Some(silent) = channel.judge_silence(now_us, phase, &mut self.counters) {
             self.events.report(silent);
             self.lose(None, ring);
+        } else {
+            self.paths.judge(&mut self.events);
         }
     }
 }
