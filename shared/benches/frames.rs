@@ -127,7 +127,7 @@ fn link(harness: &Harness) {
     capture.populate(count).unwrap();
     receive_ring.populate(count).unwrap();
     let raw = Level::Raw..=Level::Raw;
-    let encoder = PageEncoder::with_levels(ShadowCache::off(), raw, u64::MAX);
+    let encoder = PageEncoder::with_levels(ShadowCache::off(), raw, count);
     let mut ship = Box::new(Ship::new(options(1, 2), encoder, 0));
     let mut receive = Box::new(Receive::new(options(2, 1), 0));
     let mut cables = [Cable::default(), Cable::default()];
