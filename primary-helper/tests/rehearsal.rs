@@ -9,18 +9,25 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Milliseconds, longer than a busy machine lets a process wait.
 const PATIENT_MS: &str = "20000";
+/// A fifth of this is the time between heartbeats, by which a link is judged.
+const LIVELY_MS: &str = "5000";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// Two namespaces, a veth pair, and a folder; removed when this is dropped.
+/// Two namespaces, one veth pair or more, and a folder; removed when this is dropped.
 struct Hosts {
     name: String,
     folder: PathBuf,
+    link_count: usize,
 }
 
 impl Hosts {
     /// None if this process may not make namespaces.
     fn new(test: &str) -> Option<Self> {
+        Self::with_links(test, 1)
+    }
+
+    fn with_links(test: &str, link_count: usize) -> Option<Self> {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("rehearse-{}-{count}", std::process::id());
         let added = Command::new("ip").args(["netns", "add", &format!("{name}-primary")]).output();
@@ -30,16 +37,20 @@ impl Hosts {
         }
         let folder = std::env::temp_dir().join(&name);
         std::fs::create_dir(&folder).unwrap();
-        let hosts = Self { name, folder };
+        let hosts = Self { name, folder, link_count };
         let [primary, backup] = ["primary", "backup"].map(|role| hosts.namespace(role));
         ip(&format!("netns add {backup}"));
-        ip(&format!("-n {primary} link add link0 type veth peer name link0 netns {backup}"));
-        for host in [&primary, &backup] {
-            ip(&format!("-n {host} link set link0 mtu 9000 up"));
+        for link in hosts.links() {
+            ip(&format!("-n {primary} link add {link} type veth peer name {link} netns {backup}"));
+            for host in [&primary, &backup] {
+                ip(&format!("-n {host} link set {link} mtu 9000 up"));
+            }
         }
         // The kernel may tell of a carrier a second after it is there.
-        for host in [&primary, &backup] {
-            while hosts.link_words(host).nth(1).as_deref() != Some("UP") {
+        for (host, link) in
+            [&primary, &backup].into_iter().flat_map(|it| hosts.links().map(move |link| (it, link)))
+        {
+            while hosts.link_words(host, &link).nth(1).as_deref() != Some("UP") {
                 std::thread::sleep(std::time::Duration::from_millis(10));
             }
         }
@@ -53,20 +64,26 @@ impl Hosts {
         format!("{}-{role}", self.name)
     }
 
+    fn links(&self) -> impl Iterator<Item = String> + use<> {
+        (0..self.link_count).map(|number| format!("link{number}"))
+    }
+
     /// Name, state and MAC address of a host's link, and more.
-    fn link_words(&self, namespace: &str) -> impl Iterator<Item = String> {
-        let shown = ["-n", namespace, "-br", "link", "show", "link0"];
+    fn link_words(&self, namespace: &str, link: &str) -> impl Iterator<Item = String> {
+        let shown = ["-n", namespace, "-br", "link", "show", link];
         let shown = String::from_utf8(Command::new("ip").args(shown).output().unwrap().stdout);
         shown.unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>().into_iter()
     }
 
-    /// A program on the host of this role, with the link to the other one.
+    /// A program on the host of this role, with the links to the other one.
     fn program(&self, role: &str, peer: &str, program: &Path, words: &[&str]) -> Command {
-        let mac = self.link_words(&self.namespace(peer)).nth(2).unwrap();
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace(role)]).arg(program).args(words);
-        command.args(["--link", &format!("link0={mac}"), "--key-file"]);
-        command.arg(self.folder.join("key"));
+        for link in self.links() {
+            let mac = self.link_words(&self.namespace(peer), &link).nth(2).unwrap();
+            command.args(["--link", &format!("{link}={mac}")]);
+        }
+        command.arg("--key-file").arg(self.folder.join("key"));
         command
     }
 
@@ -284,7 +301,7 @@ fn a_key_is_replaced_while_a_rehearsal_goes_on() {
     primary.kill().unwrap();
     primary.wait().unwrap();
     primary_link("up");
-    while hosts.link_words(&hosts.namespace("primary")).nth(1).as_deref() != Some("UP") {
+    while hosts.link_words(&hosts.namespace("primary"), "link0").nth(1).as_deref() != Some("UP") {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     // The old key is not heard any more, the new one is.
@@ -296,6 +313,40 @@ fn a_key_is_replaced_while_a_rehearsal_goes_on() {
     std::fs::write(hosts.folder.join("key"), "6".repeat(64)).unwrap();
     assert_verified(&hosts.rehearse(&words).output().unwrap(), 20);
     backup.end();
+}
+
+#[test]
+fn a_rehearsal_goes_on_over_the_link_that_is_left() {
+    let Some(hosts) = Hosts::with_links("a_rehearsal_goes_on", 2) else { return };
+    let backup = hosts.backup(LIVELY_MS);
+    let words = "--memory 8M --dirty-pages 20 --interval-ms 5 --seconds 600";
+    let mut command = hosts.rehearse(&words.split(' ').collect::<Vec<_>>());
+    let log = hosts.folder.join("primary.log");
+    let child = command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+    let wait_for = |log: &Path, text: &str| {
+        while !std::fs::read_to_string(log).unwrap().contains(text) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    wait_for(&backup.log, "a replica of 2048 pages");
+    let primary = hosts.namespace("primary");
+    // The first one, on which data goes; then the other one, which carries everything by then.
+    for (cut, left) in [("link0", "link1"), ("link1", "link0")] {
+        ip(&format!("-n {primary} link set {cut} down"));
+        wait_for(&log, &format!("{left}: data goes over this link now"));
+        wait_for(&backup.log, &format!("{cut}: the peer is heard on another link"));
+        ip(&format!("-n {primary} link set {cut} up"));
+        wait_for(&backup.log, &format!("{cut}: the peer is heard on this link again"));
+        wait_for(&log, "link0: data goes over this link now");
+    }
+    let ended = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(ended.success());
+    let output = child.wait_with_output().unwrap();
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert_verified(&output, 100);
+    assert_eq!(said.matches("link up").count(), 1, "one session: {said}");
+    assert!(!backup.end().contains("link lost"));
 }
 
 #[test]

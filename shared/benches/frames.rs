@@ -8,6 +8,7 @@ mod harness;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use aegis::aegis128l::Aegis128L;
@@ -69,7 +70,6 @@ impl FramePort for Cable {
 
     fn receive(&mut self, batch: &mut FrameBatch) -> Result<(), Infallible> {
         let start = Instant::now();
-        batch.clear();
         while let Some(frame) = self.inbox.pop_front_if(|_| !batch.is_full()) {
             batch.add(|out| {
                 out[..frame.len()].copy_from_slice(&frame);
@@ -81,10 +81,15 @@ impl FramePort for Cable {
         Ok(())
     }
 
-    fn send(&mut self, batch: &FrameBatch, first: usize) -> Result<usize, Infallible> {
+    fn send(
+        &mut self,
+        batch: &mut FrameBatch,
+        which: Range<usize>,
+        _: usize,
+    ) -> Result<usize, Infallible> {
         let start = Instant::now();
         let before = self.outbox.len();
-        for frame in batch.frames().skip(first) {
+        for frame in batch.frames_of(which) {
             let mut copy = self.spare.pop().unwrap_or_default();
             copy.clear();
             copy.extend_from_slice(frame);
@@ -105,6 +110,7 @@ fn options(own: u8, peer: u8) -> LinkOptions {
         own_address: address(own),
         peer_address: address(peer),
         ethertype: ETHERTYPE_DEFAULT,
+        path_count: 1,
         mtu: 9000,
         timeout_ms: 60_000,
         key: SecretKey::new([1; 32]),
@@ -121,7 +127,7 @@ fn link(harness: &Harness) {
     capture.populate(count).unwrap();
     receive_ring.populate(count).unwrap();
     let raw = Level::Raw..=Level::Raw;
-    let encoder = PageEncoder::with_levels(ShadowCache::off(), raw, 1 << 32);
+    let encoder = PageEncoder::with_levels(ShadowCache::off(), raw, count);
     let mut ship = Box::new(Ship::new(options(1, 2), encoder, 0));
     let mut receive = Box::new(Receive::new(options(2, 1), 0));
     let mut cables = [Cable::default(), Cable::default()];

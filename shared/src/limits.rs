@@ -163,6 +163,9 @@ pub const TIMEOUT_MS_MAX: u32 = 60_000;
 /// Cores that a half can be pinned to are numbered below this.
 pub const CORE_COUNT_MAX: u16 = 1024;
 
+/// Replication links of one session, as many as `--link` may be given.
+pub const LINK_COUNT_MAX: usize = 4;
+
 /// Bytes of a network interface's name (IFNAMSIZ of Linux's if.h, less the closing zero).
 pub const INTERFACE_NAME_SIZE_MAX: usize = 15;
 

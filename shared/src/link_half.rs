@@ -1,14 +1,16 @@
 //! The process that faces the network, on either host: its privileges go before its first frame.
 //!
-//! It is started by `fork` with a socket that is open already, keeps that socket and its end of the
+//! It is started by `fork` with sockets that are open already, keeps those sockets and its end of the
 //! ring, and nothing else. The link's own rules are in `link`.
 
 use core::fmt;
 
+use heapless::Vec;
 use zeroize::Zeroizing;
 
-use crate::link::{Ending, Host, LinkEvent, LinkOptions, LinkProcess, Turns};
-use crate::options::Link;
+use crate::limits::LINK_COUNT_MAX;
+use crate::link::{Ending, Host, LinkEvent, LinkOptions, LinkProcess, MultiPort, Turns};
+use crate::options::Links;
 use crate::platform::linux::affinity::{PinError, pin_to_core};
 use crate::platform::linux::lock::{LockError, lock_memory};
 use crate::platform::linux::packet_socket::{PacketSocket, PacketSocketError};
@@ -25,10 +27,10 @@ use crate::wire::{ETHERTYPE_DEFAULT, Entropy, EthernetAddress, SecretKey};
 /// What both link halves are started with.
 #[derive(Debug)]
 pub struct LinkHalf<'a> {
-    /// The replication link.
-    pub link: Link<'a>,
-    /// Its socket.
-    pub socket: PacketSocket,
+    /// The replication links.
+    pub links: Links<'a>,
+    /// Their sockets.
+    pub port: MultiPort<PacketSocket>,
     /// Core to pin to, then polled without pause.
     pub core: Option<u16>,
     /// The other half.
@@ -57,22 +59,26 @@ impl fmt::Display for LinkHalfError {
     }
 }
 
-/// The options of the link's state machine for this host's interface. To be called in the process of
+/// The options of the link's state machine for this host's interfaces. To be called in the process of
 /// that half: the entropy is its own, and ends with it.
 #[must_use]
 pub fn link_options(
-    link: &Link<'_>,
-    socket: &PacketSocket,
+    links: &Links<'_>,
+    port: &MultiPort<PacketSocket>,
     timeout_ms: u32,
     key: SecretKey,
 ) -> LinkOptions {
     let mut entropy = Zeroizing::new([0; 32]);
     random::fill(entropy.as_mut());
+    let sockets = port.interfaces();
+    // Frames must fit every link: any of them may be the last one.
+    let mtu = sockets.iter().map(PacketSocket::mtu).min().unwrap_or(0);
     LinkOptions {
-        own_address: EthernetAddress(socket.mac()),
-        peer_address: EthernetAddress(link.peer_mac),
+        own_address: EthernetAddress(sockets[0].mac()),
+        peer_address: EthernetAddress(links.first.peer_mac),
         ethertype: ETHERTYPE_DEFAULT,
-        mtu: usize::from(socket.mtu()),
+        path_count: sockets.len(),
+        mtu: usize::from(mtu),
         timeout_ms,
         key,
         entropy: Entropy::new(*entropy),
@@ -86,7 +92,7 @@ impl LinkHalf<'_> {
         match self.serve(turns, ring) {
             Ok(()) => ExitStatus::Done,
             Err(error) => {
-                crate::log!("{}: {error}", self.link.interface);
+                crate::log!("{}: {error}", self.links.first.interface);
                 ExitStatus::Failed
             }
         }
@@ -102,7 +108,13 @@ impl LinkHalf<'_> {
         }
         take_precedence();
         lock_memory().map_err(LinkHalfError::Lock)?;
-        drop_privileges(&self.socket.descriptors()).map_err(LinkHalfError::Drop)?;
+        {
+            let mut kept = Vec::<_, { 2 * LINK_COUNT_MAX }>::new();
+            for socket in self.port.interfaces() {
+                let _ = kept.extend_from_slice(&socket.descriptors());
+            }
+            drop_privileges(&kept).map_err(LinkHalfError::Drop)?;
+        }
         if !self.parent.die_with() {
             return Ok(());
         }
@@ -113,8 +125,8 @@ impl LinkHalf<'_> {
                  any system call, with the rights of nobody; set CONFIG_SECCOMP_FILTER"
             );
         }
-        let mut host = LinuxHost { interface: self.link.interface, parent: self.parent };
-        match turns.run(&mut self.socket, ring, &mut host, self.core.is_some()) {
+        let mut host = LinuxHost { links: self.links, parent: self.parent };
+        match turns.run(&mut self.port, ring, &mut host, self.core.is_some()) {
             Ok(Ending::Asked) => Ok(()),
             Ok(other) => Err(LinkHalfError::Ended(other)),
             Err(error) => Err(LinkHalfError::Socket(error)),
@@ -133,7 +145,7 @@ pub fn own_figures() -> ProcessFigures {
 }
 
 struct LinuxHost<'a> {
-    interface: &'a str,
+    links: Links<'a>,
     parent: Parent,
 }
 
@@ -155,6 +167,6 @@ impl Host for LinuxHost<'_> {
     }
 
     fn report(&mut self, event: LinkEvent) {
-        crate::log!("{}: {event}", self.interface);
+        crate::log!("{}: {event}", self.links.interface(event.path().unwrap_or(0)));
     }
 }

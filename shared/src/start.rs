@@ -4,7 +4,8 @@
 
 use core::fmt;
 
-use crate::options::Link;
+use crate::link::MultiPort;
+use crate::options::Links;
 use crate::platform::linux::affinity::PinError;
 use crate::platform::linux::file::FileError;
 use crate::platform::linux::key_file::KeyFileError;
@@ -15,7 +16,7 @@ use crate::platform::linux::process::ForkError;
 use crate::platform::linux::status_file::AlreadyDriven;
 use crate::platform::processor::ProcessorError;
 use crate::text::FixedText;
-use crate::wire::ETHERTYPE_DEFAULT;
+use crate::wire::{ETHERTYPE_DEFAULT, EthernetAddress};
 use crate::xen::XenOpenError;
 
 /// Why a program could not start.
@@ -90,15 +91,28 @@ from! {
     Memory(MemoryError), Lock(LockError), Pin(PinError), Fork(ForkError), Driven(AlreadyDriven),
 }
 
-/// Opens the replication link, whose other end must be there.
+/// Opens the replication links. The other end of one of them must be there; those that are down are told,
+/// and used once they are up.
 ///
 /// # Errors
 /// [`StartError::Socket`] and [`StartError::LinkDown`].
-pub fn open_link(link: &Link<'_>) -> Result<PacketSocket, StartError> {
-    let socket = PacketSocket::open(link.interface, ETHERTYPE_DEFAULT)?;
-    if socket.is_link_up() {
-        Ok(socket)
-    } else {
-        Err(StartError::LinkDown(FixedText::new(link.interface)))
+pub fn open_links(links: &Links<'_>) -> Result<MultiPort<PacketSocket>, StartError> {
+    let mut port = MultiPort::default();
+    let mut is_any_up = false;
+    for link in links.iter() {
+        let socket = PacketSocket::open_up_or_down(link.interface, ETHERTYPE_DEFAULT)?;
+        let (own, peer) = (EthernetAddress(socket.mac()), EthernetAddress(link.peer_mac));
+        is_any_up |= socket.is_link_up();
+        port.add(socket, own, peer);
     }
+    for socket in port.interfaces() {
+        if !is_any_up {
+            socket.check_up()?;
+            return Err(StartError::LinkDown(FixedText::new(socket.interface())));
+        }
+        if !socket.is_link_up() {
+            crate::log!("{}: no carrier: this link is used once it is up", socket.interface());
+        }
+    }
+    Ok(port)
 }

@@ -6,6 +6,7 @@ use crate::arbiter::HostId;
 use crate::commit::{Commit, CommitOptions, TwinHost};
 use crate::idle::Idle;
 use crate::limits::{RING_ENTRY_COUNT_MAX, XENSTORE_ANSWER_MS_MAX_BACKUP, XL_CONFIG_SIZE_MAX};
+use crate::link::MultiPort;
 use crate::link::receive::Receive;
 use crate::link_half::{LinkHalf, link_options};
 use crate::options::{ArbiterKind, StandByOptions};
@@ -25,7 +26,7 @@ use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
 use crate::platform::vector;
 use crate::ring::{Consumer, Ring};
-use crate::start::{StartError, open_link};
+use crate::start::{StartError, open_links};
 use crate::status::{Role, State};
 use crate::wire::SecretKey;
 use crate::xen::{Xen, XenOpenError};
@@ -38,10 +39,12 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
     check_processor()?;
     vector::choose();
     let key = read_key_file(options.key_file)?;
-    let socket = open_link(&options.link)?;
+    let port = open_links(&options.links)?;
     let is_host = !options.rehearses_only;
     let arbiter = match options.arbiter {
-        ArbiterKind::Exec(path) => Some(ArbiterProgram::open(path, HostId(socket.mac()))?),
+        ArbiterKind::Exec(path) => {
+            Some(ArbiterProgram::open(path, HostId(port.interfaces()[0].mac()))?)
+        }
         ArbiterKind::None => None,
     };
     // Missing parts of the host are told now, and not when the twin is needed.
@@ -63,7 +66,7 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
     if let Some(core) = options.commit_core {
         pin_to_core(core)?;
     }
-    let (receive, ring) = start_receive(options, socket, key)?;
+    let (receive, ring) = start_receive(options, port, key)?;
     lock_memory()?;
     let commit_options = CommitOptions {
         state_directory: options.state_directory,
@@ -78,7 +81,7 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
         );
     }
     let for_what = if is_host { "" } else { " for rehearsals only" };
-    crate::log!("{}: standing by{for_what}", options.link.interface);
+    crate::log!("{}: standing by{for_what}", options.links.first.interface);
     StandingBy {
         commit: Commit::new(twins, ring, commit_options),
         arbiter,
@@ -98,16 +101,16 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
 /// Splits the program: receive goes its own way, commit gets the ring's consuming end.
 fn start_receive(
     options: &StandByOptions<'_>,
-    socket: PacketSocket,
+    port: MultiPort<PacketSocket>,
     key: SecretKey,
 ) -> Result<(Child, Consumer), StandByError> {
     let ring = Ring::create(RING_ENTRY_COUNT_MAX as u64)?;
     match fork()? {
         Forked::Child(parent) => {
-            let link = link_options(&options.link, &socket, options.timeout_ms, key);
+            let link = link_options(&options.links, &port, options.timeout_ms, key);
             let mut ring = ring.into_producer();
             let mut receive = Receive::new(link, clock::monotonic_us());
-            let half = LinkHalf { link: options.link, socket, core: options.receive_core, parent };
+            let half = LinkHalf { links: options.links, port, core: options.receive_core, parent };
             exit(half.run(&mut receive, &mut ring))
         }
         Forked::Parent(child) => Ok((child, ring.into_consumer())),

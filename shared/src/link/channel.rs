@@ -1,6 +1,7 @@
 //! An established session's keys, packet numbers and times, the same at both ends.
 
 use super::event::LinkEvent;
+use super::paths::Paths;
 use crate::ring::{LinkCounters, Phase};
 use crate::wire::{Frame, ReplayWindow, Sealer, SessionKeys, TAG_SIZE};
 
@@ -99,19 +100,26 @@ impl Channel {
         self.outgoing.seal(packet_number, associated, body)
     }
 
-    /// Authenticates and decrypts a sealed frame, notes its packet number and counts it. Says
-    /// whether the body may be used.
+    /// Authenticates and decrypts a sealed frame that came on this path, notes its packet number and
+    /// counts it. Says whether the body may be used.
+    ///
+    /// A copy of a frame that came on another path is opened only to know that this path works. It is no
+    /// sign of life: else one who has recorded frames could hide for a while that the peer is dead.
     pub fn open(
         &mut self,
         now_us: u64,
+        path: usize,
         frame: &mut Frame<'_>,
+        paths: &mut Paths,
         counters: &mut LinkCounters,
     ) -> bool {
         if frame.header.session != self.session {
             counters.frames_unexpected += 1;
             return false;
         }
-        if !self.replay.is_new(frame.header.packet_number) {
+        let packet_number = frame.header.packet_number;
+        let is_new = self.replay.is_new(packet_number);
+        if !is_new && !paths.may_be_copy(path, packet_number) {
             counters.frames_replayed += 1;
             return false;
         }
@@ -119,11 +127,21 @@ impl Channel {
             counters.frames_unauthentic += 1;
             return false;
         }
-        self.replay.note(frame.header.packet_number);
+        paths.note_heard(path, packet_number, now_us);
+        if !is_new {
+            counters.frames_copied += 1;
+            return false;
+        }
+        self.replay.note(packet_number);
         counters.frames_received += 1;
         counters.bytes_received += Frame::size(frame.body.len()) as u64;
         (self.last_heard_us, self.stall_us) = (now_us, 0);
         true
+    }
+
+    /// When the peer was heard last.
+    pub fn last_heard_us(&self) -> u64 {
+        self.last_heard_us
     }
 
     /// Judges the peer's silence; to be called every turn. The peer is lost when nothing came for

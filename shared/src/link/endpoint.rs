@@ -13,13 +13,18 @@ use crate::wire::{
 /// What an end of the link is told at start.
 #[derive(Debug)]
 pub struct LinkOptions {
-    /// This host's address on the link.
+    /// This host's address on the first link.
     pub own_address: EthernetAddress,
-    /// The peer's address; no other is listened to.
+    /// The peer's address there; no other is listened to. With several links a [`MultiPort`] puts the
+    /// others' in place of these two.
+    ///
+    /// [`MultiPort`]: super::MultiPort
     pub peer_address: EthernetAddress,
     /// EtherType of all frames, usually [`ETHERTYPE_DEFAULT`](crate::wire::ETHERTYPE_DEFAULT).
     pub ethertype: u16,
-    /// MTU of this host's interface in bytes. At least [`FRAME_SIZE_MIN`]; what is above
+    /// Links to the peer, at most [`LINK_COUNT_MAX`](crate::limits::LINK_COUNT_MAX).
+    pub path_count: usize,
+    /// MTU of this host's interface in bytes, the smallest one with several links. At least [`FRAME_SIZE_MIN`]; what is above
     /// [`FRAME_SIZE_MAX`] is not used.
     pub mtu: usize,
     /// Silence after which the peer is taken for lost, in milliseconds; not 0.

@@ -49,6 +49,34 @@ pub enum LinkEvent {
     NoSecret,
     /// The peer's frames contradict one another: its program is damaged.
     Contradiction,
+    /// One of several links brings nothing while others do.
+    PathLost {
+        /// Its number, from 0, in the order in which they were given.
+        path: usize,
+    },
+    /// A lost link has been heard again for a while.
+    PathBack {
+        /// Its number.
+        path: usize,
+    },
+    /// Data goes over another link than before.
+    DataPath {
+        /// Its number.
+        path: usize,
+    },
+}
+
+impl LinkEvent {
+    /// Number of the link that it is about, if it is about one of several.
+    #[must_use]
+    pub const fn path(&self) -> Option<usize> {
+        match *self {
+            Self::PathLost { path } | Self::PathBack { path } | Self::DataPath { path } => {
+                Some(path)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for LinkEvent {
@@ -84,6 +112,11 @@ impl fmt::Display for LinkEvent {
             Self::Contradiction => f.write_str(
                 "link given up: the peer's frames contradict one another, restart its helper",
             ),
+            Self::PathLost { .. } => f.write_str(
+                "the peer is heard on another link but not on this one: check its cable and MAC",
+            ),
+            Self::PathBack { .. } => f.write_str("the peer is heard on this link again"),
+            Self::DataPath { .. } => f.write_str("data goes over this link now"),
         }
     }
 }

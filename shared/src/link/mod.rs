@@ -18,6 +18,8 @@
 //! * **Liveness.** Each end sends something small at least every fifth of the shorter timeout. An end
 //!   that hears nothing authentic for its own timeout gives the session up; data that does not
 //!   pass although the peer is heard ends it with a goodbye.
+//! * **Several links.** Everything but data goes over all links that the hosts have; data goes over the
+//!   first one on which it arrives (`paths`, `multi_port`). A session lives as long as any of them works.
 //! * **Goodbye.** Tells the peer that silence will not mean death. It is repeated until answered.
 //!
 //! Everything has its place from the start; nothing here grows.
@@ -33,6 +35,8 @@ mod event;
 mod flight;
 mod framing;
 mod leaving;
+mod multi_port;
+mod paths;
 mod port;
 mod primary;
 mod process;
@@ -42,9 +46,10 @@ pub mod ship;
 pub use backup::BackupLink;
 pub use endpoint::LinkOptions;
 pub use event::LinkEvent;
+pub use multi_port::{Interface, MultiPort};
 pub use port::{FrameBatch, FramePort, Host};
 pub use primary::PrimaryLink;
 pub use process::{Activity, Ending, LinkProcess, Turns};
 
 /// Version of the session protocol: what the messages mean, beside how they look.
-pub const PROTOCOL_VERSION: u16 = 6;
+pub const PROTOCOL_VERSION: u16 = 7;

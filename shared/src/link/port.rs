@@ -1,8 +1,9 @@
 //! What a link process needs of its surroundings: an interface, and a host.
 
 use core::fmt;
+use core::ops::Range;
 
-use super::LinkEvent;
+use super::{Interface, LinkEvent};
 use crate::limits::FRAME_SIZE_MAX;
 use crate::platform::linux::packet_socket::{PacketSocket, PacketSocketError};
 use crate::ring::ProcessFigures;
@@ -17,6 +18,8 @@ const FRAME_AREA_SIZE: usize = (ETHERNET_HEADER_SIZE + FRAME_SIZE_MAX).next_mult
 pub struct FrameBatch {
     area: [u8; BATCH_FRAMES * FRAME_AREA_SIZE],
     sizes: [usize; BATCH_FRAMES],
+    /// The paths on which received ones came.
+    paths: [usize; BATCH_FRAMES],
     count: usize,
 }
 
@@ -28,7 +31,12 @@ impl fmt::Debug for FrameBatch {
 
 impl Default for FrameBatch {
     fn default() -> Self {
-        Self { area: [0; BATCH_FRAMES * FRAME_AREA_SIZE], sizes: [0; BATCH_FRAMES], count: 0 }
+        Self {
+            area: [0; BATCH_FRAMES * FRAME_AREA_SIZE],
+            sizes: [0; BATCH_FRAMES],
+            paths: [0; BATCH_FRAMES],
+            count: 0,
+        }
     }
 }
 
@@ -37,6 +45,12 @@ impl FrameBatch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// How many frames there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// Whether no frame can be added.
@@ -52,14 +66,32 @@ impl FrameBatch {
 
     /// The frames, in order.
     pub fn frames(&self) -> impl Iterator<Item = &[u8]> {
-        let areas = self.area.chunks_exact(FRAME_AREA_SIZE);
-        areas.zip(&self.sizes).take(self.count).map(|(area, &size)| &area[..size])
+        self.frames_of(0..self.count)
     }
 
-    /// The frames, in order, to be decrypted in place.
-    pub fn frames_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+    /// Those of the frames that have these numbers.
+    pub fn frames_of(&self, which: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        which.map(|number| &self.area[number * FRAME_AREA_SIZE..][..self.sizes[number]])
+    }
+
+    /// Received frames, in order, to be decrypted in place, each with the path on which it came.
+    pub fn arrivals_mut(&mut self) -> impl Iterator<Item = (usize, &mut [u8])> {
         let areas = self.area.chunks_exact_mut(FRAME_AREA_SIZE);
-        areas.zip(&self.sizes).take(self.count).map(|(area, &size)| &mut area[..size])
+        let frames = areas.zip(&self.sizes).zip(&self.paths).take(self.count);
+        frames.map(|((area, &size), &path)| (path, &mut area[..size]))
+    }
+
+    /// One of the frames.
+    pub(super) fn frame_mut(&mut self, number: usize) -> &mut [u8] {
+        &mut self.area[number * FRAME_AREA_SIZE..][..self.sizes[number]]
+    }
+
+    /// Says on which path a received frame came: none if it is no frame of that path, and to be dropped.
+    pub(super) fn set_path(&mut self, number: usize, path: Option<usize>) {
+        match path {
+            Some(path) => self.paths[number] = path,
+            None => self.sizes[number] = 0,
+        }
     }
 
     /// Adds the frame that `build` writes, if it writes one, and says whether it did. The batch
@@ -69,26 +101,27 @@ impl FrameBatch {
         let area = &mut self.area[self.count * FRAME_AREA_SIZE..][..FRAME_AREA_SIZE];
         let Some(size) = build(area) else { return false };
         assert!(size <= FRAME_AREA_SIZE);
-        self.sizes[self.count] = size;
+        (self.sizes[self.count], self.paths[self.count]) = (size, 0);
         self.count += 1;
         true
     }
 
-    /// Empties the batch and lets `receive` fill it: it gets the area, the bytes of the area for
-    /// each frame, and where to write each frame's size, and returns the number of frames.
+    /// Lets `receive` fill what is left of the batch: it gets the area, the bytes of the area for each
+    /// frame, and where to write each frame's size, and returns the number of frames.
     ///
     /// # Errors
-    /// Those of `receive`; the batch is empty then.
+    /// Those of `receive`; nothing is added then.
     pub fn fill<E>(
         &mut self,
         receive: impl FnOnce(&mut [u8], usize, &mut [usize]) -> Result<usize, E>,
     ) -> Result<(), E> {
-        self.count = 0;
-        let count = receive(&mut self.area, FRAME_AREA_SIZE, &mut self.sizes)?;
-        assert!(count <= BATCH_FRAMES);
+        let (area, sizes) =
+            (&mut self.area[self.count * FRAME_AREA_SIZE..], &mut self.sizes[self.count..]);
+        let count = receive(area, FRAME_AREA_SIZE, sizes)?;
         // A frame that was longer than its area is cut, and no frame of ours.
-        self.sizes[..count].iter_mut().for_each(|size| *size = (*size).min(FRAME_AREA_SIZE));
-        self.count = count;
+        sizes[..count].iter_mut().for_each(|size| *size = (*size).min(FRAME_AREA_SIZE));
+        self.paths[self.count..][..count].fill(0);
+        self.count += count;
         Ok(())
     }
 }
@@ -98,18 +131,24 @@ pub trait FramePort {
     /// What can go wrong for good. An interface that is down is none of these.
     type Error;
 
-    /// Replaces the batch by the frames that have come; by none if none has.
+    /// Adds the frames that have come to the batch, as far as it has room; none if none has.
     ///
     /// # Errors
     /// The port cannot be used any more.
     fn receive(&mut self, batch: &mut FrameBatch) -> Result<(), Self::Error>;
 
-    /// Sends the batch's frames from number `first` on, and returns how many were taken. The
-    /// others were not, since the interface's queue is full.
+    /// Sends those of the batch's frames that have the numbers `which`, in order, and returns how many
+    /// were taken. The others were not, since the interface's queue is full. Data takes the path of this
+    /// number, if there are several.
     ///
     /// # Errors
     /// The port cannot be used any more.
-    fn send(&mut self, batch: &FrameBatch, first: usize) -> Result<usize, Self::Error>;
+    fn send(
+        &mut self,
+        batch: &mut FrameBatch,
+        which: Range<usize>,
+        data_path: usize,
+    ) -> Result<usize, Self::Error>;
 
     /// Waits until a frame is there to be received, about `duration_us` at most.
     ///
@@ -125,10 +164,15 @@ impl FramePort for PacketSocket {
         batch.fill(|area, frame_size_max, sizes| self.receive_batch(area, frame_size_max, sizes))
     }
 
-    fn send(&mut self, batch: &FrameBatch, first: usize) -> Result<usize, Self::Error> {
+    fn send(
+        &mut self,
+        batch: &mut FrameBatch,
+        which: Range<usize>,
+        _: usize,
+    ) -> Result<usize, Self::Error> {
         let mut frames: [&[u8]; BATCH_FRAMES] = [&[]; BATCH_FRAMES];
         let mut count = 0;
-        for (target, frame) in frames.iter_mut().zip(batch.frames().skip(first)) {
+        for (target, frame) in frames.iter_mut().zip(batch.frames_of(which)) {
             *target = frame;
             count += 1;
         }
@@ -137,6 +181,13 @@ impl FramePort for PacketSocket {
 
     fn wait(&mut self, duration_us: u64) -> Result<(), Self::Error> {
         self.wait_readable(duration_us);
+        Ok(())
+    }
+}
+
+impl Interface for PacketSocket {
+    fn wait_for_any(interfaces: &mut [Self], duration_us: u64) -> Result<(), Self::Error> {
+        Self::wait_any_readable(interfaces, duration_us);
         Ok(())
     }
 }

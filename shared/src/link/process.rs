@@ -43,8 +43,8 @@ pub trait LinkProcess {
     /// Its end of the ring.
     type Ring;
 
-    /// Takes a received frame in, decrypting it in place. Any bytes may come.
-    fn handle_frame(&mut self, now_us: u64, bytes: &mut [u8], ring: &mut Self::Ring);
+    /// Takes a frame in that was received on a path, decrypting it in place. Any bytes may come.
+    fn handle_frame(&mut self, now_us: u64, path: usize, bytes: &mut [u8], ring: &mut Self::Ring);
 
     /// Does what is due by the time or by the control words. To be called when every frame that
     /// has come was taken in: silence is judged here.
@@ -57,6 +57,11 @@ pub trait LinkProcess {
         ring: &mut Self::Ring,
         out: &mut [u8],
     ) -> Option<usize>;
+
+    /// The path that data takes; everything else takes all of them.
+    fn data_path(&self) -> usize {
+        0
+    }
 
     /// Takes leave of the peer because this side cannot go on.
     fn fail(&mut self, now_us: u64, ending: Ending, ring: &mut Self::Ring);
@@ -142,9 +147,10 @@ impl<L: LinkProcess> Turns<L> {
         ring: &mut L::Ring,
     ) -> Result<(bool, bool), P::Error> {
         for number in 0..RECEIVE_BATCHES_MAX {
+            self.incoming.clear();
             port.receive(&mut self.incoming)?;
-            for frame in self.incoming.frames_mut() {
-                self.link.handle_frame(now_us, frame, ring);
+            for (path, frame) in self.incoming.arrivals_mut() {
+                self.link.handle_frame(now_us, path, frame, ring);
             }
             if !self.incoming.is_full() {
                 let received = number > 0 || !self.incoming.is_empty();
@@ -169,11 +175,11 @@ impl<L: LinkProcess> Turns<L> {
                     break;
                 }
             }
-            let count = self.outgoing.frames().count();
+            let count = self.outgoing.count();
             if self.sent == count {
                 break;
             }
-            let taken = port.send(&self.outgoing, self.sent)?;
+            let taken = port.send(&mut self.outgoing, self.sent..count, self.link.data_path())?;
             any |= taken > 0;
             self.sent += taken;
             if self.sent < count {
@@ -238,6 +244,7 @@ impl<L: LinkProcess> Turns<L> {
 
 #[cfg(test)]
 mod tests {
+    use core::ops::Range;
     use core::sync::atomic::Ordering;
     use std::collections::VecDeque;
     use std::convert::Infallible;
@@ -261,7 +268,6 @@ mod tests {
         type Error = Infallible;
 
         fn receive(&mut self, batch: &mut FrameBatch) -> Result<(), Infallible> {
-            batch.clear();
             while let Some(frame) = self.inbox.pop_front_if(|_| !batch.is_full()) {
                 batch.add(|out| {
                     out[..frame.len()].copy_from_slice(&frame);
@@ -271,10 +277,15 @@ mod tests {
             Ok(())
         }
 
-        fn send(&mut self, batch: &FrameBatch, first: usize) -> Result<usize, Infallible> {
+        fn send(
+            &mut self,
+            batch: &mut FrameBatch,
+            which: Range<usize>,
+            _: usize,
+        ) -> Result<usize, Infallible> {
             let before = self.outbox.len();
             let free = self.room.saturating_sub(before);
-            self.outbox.extend(batch.frames().skip(first).take(free).map(<[u8]>::to_vec));
+            self.outbox.extend(batch.frames_of(which).take(free).map(<[u8]>::to_vec));
             Ok(self.outbox.len() - before)
         }
 
@@ -302,6 +313,7 @@ mod tests {
                 own_address: address(own),
                 peer_address: address(peer),
                 ethertype: ETHERTYPE_DEFAULT,
+                path_count: 1,
                 mtu: 1500,
                 timeout_ms: 500,
                 key: SecretKey::new([1; 32]),

@@ -1,7 +1,8 @@
 //! The command line of `backup-helper`.
 
 use super::error::UsageError;
-use super::values::{ArbiterKind, Link, Value, take_options};
+use super::links::Links;
+use super::values::{ArbiterKind, Value, take_options};
 use super::{STATE_DIRECTORY_DEFAULT, StatusOptions};
 use crate::text::FixedText;
 
@@ -21,8 +22,8 @@ pub enum BackupRequest<'a> {
 /// Options of `stand-by`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StandByOptions<'a> {
-    /// The replication link.
-    pub link: Link<'a>,
+    /// The replication links.
+    pub links: Links<'a>,
     /// Path of the key file.
     pub key_file: &'a str,
     /// Path of an xl configuration for the twin, in place of the primary's.
@@ -61,7 +62,7 @@ pub fn parse_backup<'a>(
 fn parse_stand_by<'a>(
     arguments: impl Iterator<Item = &'a str>,
 ) -> Result<BackupRequest<'a>, UsageError> {
-    let mut link = Value::new("--link");
+    let mut links = Links::values();
     let mut key_file = Value::new("--key-file");
     let mut twin_config = Value::new("--twin-config");
     let mut rehearse_only = Value::flag("--rehearse-only");
@@ -73,24 +74,26 @@ fn parse_stand_by<'a>(
     let mut state_directory = Value::new("--state-dir");
     let wants_help = take_options(
         arguments,
-        &mut [&mut [
-            &mut link,
-            &mut key_file,
-            &mut twin_config,
-            &mut rehearse_only,
-            &mut arbiter,
-            &mut no_arbiter,
-            &mut timeout,
-            &mut receive_core,
-            &mut commit_core,
-            &mut state_directory,
-        ]],
+        &mut [
+            links.each_mut().as_mut_slice(),
+            &mut [
+                &mut key_file,
+                &mut twin_config,
+                &mut rehearse_only,
+                &mut arbiter,
+                &mut no_arbiter,
+                &mut timeout,
+                &mut receive_core,
+                &mut commit_core,
+                &mut state_directory,
+            ],
+        ],
     )?;
     if wants_help {
         return Ok(BackupRequest::Help);
     }
     Ok(BackupRequest::StandBy(StandByOptions {
-        link: link.link()?,
+        links: Links::read(&links)?,
         key_file: key_file.required()?,
         twin_config: twin_config.text(),
         // A rehearsal is nobody who could live.
@@ -133,13 +136,26 @@ mod tests {
         let line =
             "stand-by --link=eth1=52:54:00:12:34:56 --key-file k --commit-core 3 --no-arbiter";
         let Ok(BackupRequest::StandBy(options)) = parse(line) else { panic!() };
-        assert_eq!((options.link.interface, options.commit_core), ("eth1", Some(3)));
+        assert_eq!((options.links.first.interface, options.commit_core), ("eth1", Some(3)));
         assert_eq!((options.twin_config, options.timeout_ms), (None, 500));
         assert!(!options.rehearses_only);
         let line = "stand-by --rehearse-only --link eth1=52:54:00:12:34:56 --key-file k";
         let Ok(BackupRequest::StandBy(options)) = parse(line) else { panic!() };
         assert!(options.rehearses_only);
     }
+
+    #[test]
+    fn links_are_read_in_their_order() {
+        let line = "stand-by --rehearse-only --key-file k --link a=52:54:00:12:34:56 \
+                    --link=b=52:54:00:12:34:57 --link c=52:54:00:12:34:58";
+        let Ok(BackupRequest::StandBy(options)) = parse(line) else { panic!() };
+        let links: Vec<_> =
+            options.links.iter().map(|link| (link.interface, link.peer_mac[5])).collect();
+        assert_eq!(links, [("a", 0x56), ("b", 0x57), ("c", 0x58)]);
+        assert_eq!([0, 2, 9].map(|number| options.links.interface(number)), ["a", "c", "a"]);
+    }
+
+    const LINK_LINE: &str = "--link b: give IFACE=PEER_MAC, as in eth1=52:54:00:12:34:56";
 
     #[test]
     fn each_mistake_has_its_line() {
@@ -158,6 +174,15 @@ mod tests {
                 "stand-by --link eth1=52:54:00:12:34:56 --key-file k --arbiter etcd",
                 "--arbiter etcd: give exec:/PATH/OF/PROGRAM",
             ),
+            (
+                "stand-by --link a=52:54:00:12:34:56 --link a=52:54:00:12:34:57",
+                "--link a=52:54:00:12:34:57: give each interface once",
+            ),
+            (
+                "stand-by --link a --link b --link c --link d --link e",
+                "--link is given too often: see --help",
+            ),
+            ("stand-by --link a=52:54:00:12:34:56 --link b", LINK_LINE),
             ("stand-by --rehearse-only=yes", "--rehearse-only takes no value: see --help"),
             ("protect", "there is no command protect: see --help"),
         ] {

@@ -18,7 +18,7 @@ pub enum UsageError {
     CommandUnavailable(&'static str),
     /// The command has no such option.
     OptionUnknown(FixedText<SHOWN_SIZE_MAX>),
-    /// An option was given twice.
+    /// An option was given more often than it may be.
     OptionRepeated(&'static str),
     /// An option stands without its value.
     ValueMissing(&'static str),
@@ -61,7 +61,7 @@ impl fmt::Display for UsageError {
                 write!(formatter, "there is no option {option} here: see --help")
             }
             Self::OptionRepeated(option) => {
-                write!(formatter, "{option} is given twice: give it once")
+                write!(formatter, "{option} is given too often: see --help")
             }
             Self::ValueMissing(option) => write!(formatter, "{option} needs a value: see --help"),
             Self::ValueUnwanted(option) => write!(formatter, "{option} takes no value: see --help"),

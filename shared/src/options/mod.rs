@@ -5,6 +5,7 @@
 
 mod backup;
 mod error;
+mod links;
 mod primary;
 mod rehearse;
 mod replication;
@@ -12,10 +13,11 @@ mod values;
 
 pub use backup::{BackupRequest, StandByOptions, parse_backup};
 pub use error::UsageError;
+pub use links::{Link, Links};
 pub use primary::{PrimaryRequest, ProtectOptions, parse_primary};
 pub use rehearse::RehearseOptions;
 pub use replication::ReplicationOptions;
-pub use values::{ArbiterKind, GateKind, Interval, Link};
+pub use values::{ArbiterKind, GateKind, Interval};
 
 /// Where the programs keep their status records when `--state-dir` does not say otherwise.
 pub const STATE_DIRECTORY_DEFAULT: &str = "/run/pollux";
@@ -47,7 +49,8 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
 
     --domain        the running guest, by name or domid
     --config        its xl configuration; the backup builds the twin from it
-    --link          interface of the replication network, and the backup's MAC address there
+    --link          interface of the replication network, and the backup's MAC address there; up to 4
+                    times for redundant links, the fastest first, in the same order on both hosts
     --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
                     SIGUSR2: read it again for the next session
     --arbiter       program that decides which host lives when the link is cut (docs/arbiter.md)
@@ -86,7 +89,8 @@ backup-helper: keeps the twin of a protected Xen guest, and brings it to life wh
                            [--commit-core N] [--state-dir /run/pollux]
     backup-helper status   [--state-dir /run/pollux]
 
-    --link          interface of the replication network, and the primary's MAC address there
+    --link          interface of the replication network, and the primary's MAC address there; up to 4
+                    times for redundant links, the fastest first, in the same order on both hosts
     --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
                     SIGUSR2: read it again for the next session
     --arbiter       program that decides which host lives when the link is cut (docs/arbiter.md)

@@ -154,7 +154,7 @@ mod tests {
             (options.state_directory, options.replication.delta_cache_size),
             ("/run/pollux", 64 << 20)
         );
-        assert_eq!(options.replication.link.peer_mac, [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
+        assert_eq!(options.replication.links.first.peer_mac, [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
             ("protect --domain web", "--config is missing: see --help"),
             ("protect --domain", "--domain needs a value: see --help"),
             ("protect --speed 3", "there is no option --speed here: see --help"),
-            ("protect --domain a --domain b", "--domain is given twice: give it once"),
+            ("protect --domain a --domain b", "--domain is given too often: see --help"),
             ("switch-over", "--domain is missing: see --help"),
             ("status web", "web belongs to no option: see --help"),
         ] {

@@ -1,15 +1,17 @@
 //! Options that `protect` and `rehearse` have in common: how epochs are made and sent.
 
 use super::error::UsageError;
-use super::values::{Interval, Link, Value};
+use super::links::Links;
+use super::values::{Interval, Value};
 use crate::capture::drain::DrainOptions;
 use crate::codec::page::ShadowCache;
+use crate::limits::LINK_COUNT_MAX;
 
 /// How epochs are made and sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplicationOptions<'a> {
-    /// The replication link.
-    pub link: Link<'a>,
+    /// The replication links.
+    pub links: Links<'a>,
     /// Path of the key file.
     pub key_file: &'a str,
     /// Time between checkpoints.
@@ -42,7 +44,7 @@ impl ReplicationOptions<'_> {
 /// The same, before they are read.
 #[derive(Debug)]
 pub(super) struct ReplicationValues<'a> {
-    link: Value<'a>,
+    links: [Value<'a>; LINK_COUNT_MAX],
     key_file: Value<'a>,
     interval: Value<'a>,
     pause_target: Value<'a>,
@@ -56,7 +58,7 @@ pub(super) struct ReplicationValues<'a> {
 impl<'a> ReplicationValues<'a> {
     pub const fn new() -> Self {
         Self {
-            link: Value::new("--link"),
+            links: Links::values(),
             key_file: Value::new("--key-file"),
             interval: Value::new("--interval-ms"),
             pause_target: Value::new("--pause-target-us"),
@@ -69,9 +71,13 @@ impl<'a> ReplicationValues<'a> {
     }
 
     /// All of them, to be filled.
-    pub const fn all(&mut self) -> [&mut Value<'a>; 9] {
+    pub const fn all(&mut self) -> [&mut Value<'a>; 8 + LINK_COUNT_MAX] {
+        let [first, second, third, fourth] = &mut self.links;
         [
-            &mut self.link,
+            first,
+            second,
+            third,
+            fourth,
             &mut self.key_file,
             &mut self.interval,
             &mut self.pause_target,
@@ -85,7 +91,7 @@ impl<'a> ReplicationValues<'a> {
 
     pub fn read(&self) -> Result<ReplicationOptions<'a>, UsageError> {
         Ok(ReplicationOptions {
-            link: self.link.link()?,
+            links: Links::read(&self.links)?,
             key_file: self.key_file.required()?,
             interval: self.interval.interval()?,
             pause_target_us: self.pause_target.pause_target_us()?,

@@ -4,21 +4,11 @@ use core::ops::RangeInclusive;
 
 use super::error::UsageError;
 use crate::limits::{
-    CORE_COUNT_MAX, DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX, INTERFACE_NAME_SIZE_MAX,
-    INTERVAL_MS_MAX, INTERVAL_MS_MIN, PAGE_SIZE, PAUSE_TARGET_US_MAX, PAUSE_TARGET_US_MIN,
-    RING_ENTRY_COUNT_PRIMARY, RING_ENTRY_COUNT_PRIMARY_MAX, RING_ENTRY_COUNT_PRIMARY_MIN,
-    TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
+    CORE_COUNT_MAX, DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX, INTERVAL_MS_MAX,
+    INTERVAL_MS_MIN, PAGE_SIZE, PAUSE_TARGET_US_MAX, PAUSE_TARGET_US_MIN, RING_ENTRY_COUNT_PRIMARY,
+    RING_ENTRY_COUNT_PRIMARY_MAX, RING_ENTRY_COUNT_PRIMARY_MIN, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
 };
 use crate::text::{self, FixedText};
-
-/// One replication link: an interface and the peer's address on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link<'a> {
-    /// Name of the interface.
-    pub interface: &'a str,
-    /// MAC address of the peer.
-    pub peer_mac: [u8; 6],
-}
 
 /// Time between checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +49,10 @@ pub enum ArbiterKind<'a> {
     None,
 }
 
-/// One option with its value, taken at most once.
+/// One option with its value, taken at most once. One that may be given several times has several.
 #[derive(Debug)]
 pub(super) struct Value<'a> {
-    name: &'static str,
+    pub(super) name: &'static str,
     value: Option<&'a str>,
     is_flag: bool,
 }
@@ -166,14 +156,6 @@ impl<'a> Value<'a> {
         self.number(TIMEOUT_MS_MIN, TIMEOUT_MS_MAX, 500, "50 to 60000 milliseconds")
     }
 
-    /// `IFACE=PEER_MAC`, which must be given.
-    pub fn link(&self) -> Result<Link<'a>, UsageError> {
-        let value = self.required()?;
-        parse_link(value).ok_or_else(|| {
-            UsageError::wrong(self.name, value, "IFACE=PEER_MAC, as in eth1=52:54:00:12:34:56")
-        })
-    }
-
     /// `exec:PATH`, which must be given unless the flag `without` is.
     pub fn arbiter(&self, without: &Self) -> Result<ArbiterKind<'a>, UsageError> {
         match (self.value, without.is_given()) {
@@ -203,20 +185,6 @@ fn parse_size(text: &str) -> Option<u64> {
     text::parse_number::<u64>(digits)?.checked_mul(1 << shift)
 }
 
-fn parse_link(text: &str) -> Option<Link<'_>> {
-    let (interface, mac) = text::split_at_first(text, b'=')?;
-    let name_fits = (1..=INTERFACE_NAME_SIZE_MAX).contains(&interface.len());
-    let name_is_one = !interface.bytes().any(|byte| byte == b'/' || byte.is_ascii_whitespace());
-    (name_fits && name_is_one).then_some(Link { interface, peer_mac: parse_station(mac)? })
-}
-
-/// A single station's address, not all zero.
-fn parse_station(text: &str) -> Option<[u8; 6]> {
-    let mac = text::parse_mac(text)?;
-    let is_group = mac[0] & 1 == 1;
-    (!is_group && mac != [0; 6]).then_some(mac)
-}
-
 /// Fills the values of all groups from a command's arguments. Tells whether `--help` was among them.
 pub(super) fn take_options<'a>(
     mut arguments: impl Iterator<Item = &'a str>,
@@ -238,8 +206,17 @@ pub(super) fn take_options<'a>(
             _ => {}
         }
         let mut slots = groups.iter_mut().flat_map(|group| group.iter_mut());
-        let Some(slot) = slots.find(|slot| slot.name == option) else {
-            return Err(UsageError::OptionUnknown(FixedText::new(option)));
+        let mut full = None;
+        let slot = slots.find(|slot| {
+            let is_named = slot.name == option;
+            full = if is_named { Some(slot.name) } else { full };
+            is_named && !slot.is_given()
+        });
+        let Some(slot) = slot else {
+            return Err(match full {
+                Some(name) => UsageError::OptionRepeated(name),
+                None => UsageError::OptionUnknown(FixedText::new(option)),
+            });
         };
         let value = match (slot.is_flag, attached) {
             (true, Some(_)) => return Err(UsageError::ValueUnwanted(slot.name)),
@@ -247,9 +224,7 @@ pub(super) fn take_options<'a>(
             (false, Some(value)) => value,
             (false, None) => arguments.next().ok_or(UsageError::ValueMissing(slot.name))?,
         };
-        if slot.value.replace(value).is_some() {
-            return Err(UsageError::OptionRepeated(slot.name));
-        }
+        slot.value = Some(value);
     }
     Ok(false)
 }
@@ -260,7 +235,7 @@ fn unexpected(word: &str) -> UsageError {
 
 #[cfg(test)]
 mod tests {
-    use super::{Value, parse_link, parse_size, parse_station, take_options};
+    use super::{Value, parse_size, take_options};
 
     /// What `--name` and the flag `--bare` were given.
     fn taken(words: &[&'static str]) -> Result<(Option<&'static str>, bool), String> {
@@ -316,31 +291,5 @@ mod tests {
         ] {
             assert_eq!(parse_size(text), size, "{text}");
         }
-    }
-
-    #[test]
-    fn macs_are_single_stations() {
-        assert_eq!(parse_station("52:54:00:aB:34:56"), Some([0x52, 0x54, 0, 0xab, 0x34, 0x56]));
-        for wrong in [
-            "",
-            "52:54:00:ab:34",
-            "52:54:00:ab:34:56:78",
-            "52-54-00-ab-34-56",
-            "52:54:00:ab:34:+6",
-            "ff:ff:ff:ff:ff:ff",
-            "01:80:c2:00:00:00",
-            "00:00:00:00:00:00",
-        ] {
-            assert_eq!(parse_station(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn links_name_an_interface() {
-        assert!(parse_link("eth1=52:54:00:ab:34:56").is_some());
-        for wrong in ["52:54:00:ab:34:56", "=52:54:00:ab:34:56", "a/b=52:54:00:ab:34:56", "eth1="] {
-            assert!(parse_link(wrong).is_none(), "{wrong}");
-        }
-        assert!(parse_link("sixteen-chars-xx=52:54:00:ab:34:56").is_none());
     }
 }

@@ -134,7 +134,7 @@ impl Protection<'_> {
             if !self.know_term()? {
                 return Ok(SessionEnd::Stop);
             }
-            let interface = self.options.replication.link.interface;
+            let interface = self.options.replication.links.first.interface;
             let mut check = || Ok(capture.check_domain().map(drop)?);
             let Some(session) = steps::wait_for_backup(self, interface, producer, &mut check)?
             else {

@@ -14,6 +14,7 @@ use crate::capture::preconditions::{self, Refusal};
 use crate::capture::{Capture, CaptureError, Store};
 use crate::codec::page::{PageEncoder, ShadowCache};
 use crate::limits::{DOMAIN_NAME_SIZE_MAX, XENSTORE_ANSWER_MS_MAX_PRIMARY, XL_CONFIG_SIZE_MAX};
+use crate::link::MultiPort;
 use crate::link::ship::Ship;
 use crate::link_half::{LinkHalf, link_options};
 use crate::options::{GateKind, ProtectOptions, ReplicationOptions};
@@ -33,7 +34,7 @@ use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
 use crate::platform::vector;
 use crate::ring::{Consumer, Producer, Ring};
-use crate::start::{StartError, open_link};
+use crate::start::{StartError, open_links};
 use crate::status::{Histogram, Role, SavedRecord, State};
 use crate::text::{FixedText, parse_number};
 use crate::wire::SecretKey;
@@ -54,7 +55,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     if config.is_empty() {
         return Err(ProtectError::ConfigEmpty);
     }
-    let socket = open_link(&options.replication.link)?;
+    let port = open_links(&options.replication.links)?;
     let xen = Xen::open()?;
     let mut store = open_xenstore(XENSTORE_ANSWER_MS_MAX_PRIMARY)?;
     let (domid, name) = find_domain(&mut store, options.domain)?;
@@ -64,7 +65,8 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         checked?;
     }
     let status = StatusFile::create(options.state_directory, &name, Role::Primary)?;
-    let arbitration = Arbitration::begin(options.arbiter, HostId(socket.mac()), &name)?;
+    let arbitration =
+        Arbitration::begin(options.arbiter, HostId(port.interfaces()[0].mac()), &name)?;
     if is_paused {
         resume_undecided(&xen, &status, domid)?;
         preconditions::check(&xen, &mut store, domid)?;
@@ -74,7 +76,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     set_panic_hook(let_guest_run);
     release_previous(&mut store, &status, domid)?;
     take_precedence();
-    let (ship, producer, watched) = start_ship(&options.replication, socket, key)?;
+    let (ship, producer, watched) = start_ship(&options.replication, port, key)?;
     // Now that ship is started: capture's core is not ship's.
     if let Some(core) = options.replication.capture_core {
         pin_to_core(core)?;
@@ -136,17 +138,17 @@ fn find_domain(
 /// view of it.
 pub(super) fn start_ship(
     options: &ReplicationOptions<'_>,
-    socket: PacketSocket,
+    port: MultiPort<PacketSocket>,
     key: SecretKey,
 ) -> Result<(Child, Producer, Consumer), ProtectError> {
     let ring = Ring::create(options.ring_entry_count)?;
     match fork()? {
         Forked::Child(parent) => {
-            let link = link_options(&options.link, &socket, options.timeout_ms, key);
+            let link = link_options(&options.links, &port, options.timeout_ms, key);
             let mut ring = ring.into_consumer();
             // The memory is the same, but each process has its own way to it.
             if let Err(error) = ring.populate(options.ring_entry_count) {
-                crate::log!("{}: {error}", options.link.interface);
+                crate::log!("{}: {error}", options.links.first.interface);
                 exit(ExitStatus::Failed);
             }
             // Taken here, since a child has its own.
@@ -158,7 +160,7 @@ pub(super) fn start_ship(
                 }
             };
             let mut ship = Ship::new(link, PageEncoder::new(shadow), clock::monotonic_us());
-            let half = LinkHalf { link: options.link, socket, core: options.ship_core, parent };
+            let half = LinkHalf { links: options.links, port, core: options.ship_core, parent };
             exit(half.run(&mut ship, &mut ring))
         }
         Forked::Parent(child) => {

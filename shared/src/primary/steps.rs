@@ -113,7 +113,7 @@ fn say_what_is_missing(interface: &str, unauthentic_count: u64) {
     if unauthentic_count > 0 {
         crate::log!(
             "{interface}: the peer's frames are not sealed with our key: put the same key \
-             file on both hosts; the guest runs unprotected"
+             file on both hosts, and give --link in the same order there; the guest runs unprotected"
         );
     } else {
         crate::log!(

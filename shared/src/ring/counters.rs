@@ -19,6 +19,8 @@ pub struct LinkCounters {
     pub frames_unauthentic: u64,
     /// Frames dropped: their packet number was seen already, or is too old to tell.
     pub frames_replayed: u64,
+    /// Frames dropped: copies, on another link, of frames that have come. Nothing is wrong with these.
+    pub frames_copied: u64,
     /// Authentic frames dropped: of another session, or of no use in this state.
     pub frames_unexpected: u64,
     /// Data frames that came again although they were here already.
@@ -52,7 +54,7 @@ pub struct LinkCounters {
 
 impl LinkCounters {
     /// Words that the counters take.
-    pub const WORD_COUNT: usize = 23;
+    pub const WORD_COUNT: usize = 24;
 
     pub(super) const fn to_words(self) -> [u64; Self::WORD_COUNT] {
         [
@@ -79,6 +81,7 @@ impl LinkCounters {
             self.page_bytes_stored,
             self.usage.processor_us,
             self.usage.fault_count,
+            self.frames_copied,
         ]
     }
 
@@ -106,6 +109,7 @@ impl LinkCounters {
             pages_lz4: words[19],
             page_bytes_stored: words[20],
             usage: ProcessFigures { processor_us: words[21], fault_count: words[22] },
+            frames_copied: words[23],
         }
     }
 }

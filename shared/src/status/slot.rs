@@ -132,13 +132,14 @@ mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
     /// A record with these numbers, in the order of its fields.
-    fn record(role: Role, state: State, domain: &str, fields: [u64; 25]) -> StatusRecord {
+    fn record(role: Role, state: State, domain: &str, fields: [u64; 26]) -> StatusRecord {
         let mut fields = fields.into_iter();
         let mut next = || fields.next().unwrap();
         StatusRecord {
             domain: FixedText::new(domain),
             domid: u16::MAX,
             written_us: next(),
+            term: next(),
             epoch: next(),
             acknowledged: next(),
             acknowledged_us: next(),
@@ -166,7 +167,7 @@ mod tests {
     }
 
     fn largest() -> StatusRecord {
-        record(Role::Backup, State::Running, &"x".repeat(300), [u64::MAX; 25])
+        record(Role::Backup, State::Running, &"x".repeat(300), [u64::MAX; 26])
     }
 
     #[test]
@@ -188,10 +189,10 @@ mod tests {
 
     #[test]
     fn no_number_is_left_out() {
-        let fields: [u64; 25] = std::array::from_fn(|place| place as u64);
+        let fields: [u64; 26] = std::array::from_fn(|place| place as u64);
         let mut kept = numbers(&record(Role::Primary, State::Protected, "web", fields));
         kept.sort_unstable();
-        assert_eq!((kept.as_slice(), NUMBER_COUNT), (fields.as_slice(), 25));
+        assert_eq!((kept.as_slice(), NUMBER_COUNT), (fields.as_slice(), 26));
     }
 
     proptest! {
@@ -199,7 +200,7 @@ mod tests {
         fn any_record_comes_back(
             state in 0..State::ALL.len(),
             domain in "[^\0]{0,80}",
-            fields in any::<[u64; 25]>(),
+            fields in any::<[u64; 26]>(),
         ) {
             let record = record(Role::Primary, State::ALL[state], &domain, fields);
             let back = decode_record(&encode_record(&record)).unwrap();

@@ -19,6 +19,8 @@ pub struct Ack {
     pub complete_epoch: u64,
     /// What the backup is doing.
     pub phase: Phase,
+    /// Bit `n`: the primary is heard on the link that was given as number `n`.
+    pub paths: u8,
     /// One more than the highest packet number that has come; 0 when none has.
     pub packet_end: u64,
     /// Microseconds between that packet's arrival and this message.
@@ -50,7 +52,8 @@ impl Ack {
         let packet_end = reader.u64()?;
         let delay_us = reader.u32()?;
         let phase = Phase::from_number(reader.u8()?).ok_or(Malformed)?;
-        reader.zeros(3)?;
+        let paths = reader.u8()?;
+        reader.zeros(2)?;
         let mut bitmap = [0; ACK_BITMAP_WORD_COUNT];
         let (words, odd) = reader.rest().as_chunks::<8>();
         let complete = odd.is_empty() && words.last() != Some(&[0; 8]);
@@ -63,7 +66,7 @@ impl Ack {
         if bitmap[0] & 1 != 0 {
             return Err(Malformed);
         }
-        Ok(Self { sequence, credit, complete_epoch, phase, packet_end, delay_us, bitmap })
+        Ok(Self { sequence, credit, complete_epoch, phase, paths, packet_end, delay_us, bitmap })
     }
 
     /// Writes the message to the front of `body` and returns its size.
@@ -73,7 +76,7 @@ impl Ack {
             writer.put(&number.to_le_bytes());
         }
         writer.put(&self.delay_us.to_le_bytes());
-        writer.put(&[self.phase as u8, 0, 0, 0]);
+        writer.put(&[self.phase as u8, self.paths, 0, 0]);
         let used = self.bitmap.iter().rposition(|&word| word != 0).map_or(0, |last| last + 1);
         for word in &self.bitmap[..used] {
             writer.put(&word.to_le_bytes());
@@ -99,7 +102,7 @@ mod tests {
 
         #[test]
         fn acks_survive(
-            numbers: [u64; 4], delay_us: u32, phase in 0u8..=4,
+            numbers: [u64; 4], delay_us: u32, phase in 0u8..=4, paths: u8,
             bits in proptest::collection::btree_set(1u64..LINK_WINDOW_FRAMES as u64, 0..50)
         ) {
             let mut bitmap = [0; ACK_BITMAP_WORD_COUNT];
@@ -108,7 +111,8 @@ mod tests {
             }
             let [sequence, credit, complete_epoch, packet_end] = numbers;
             let phase = Phase::from_number(phase).unwrap();
-            let ack = Ack { sequence, credit, complete_epoch, phase, packet_end, delay_us, bitmap };
+            let ack =
+                Ack { sequence, credit, complete_epoch, phase, paths, packet_end, delay_us, bitmap };
             let mut body = [0; Ack::SIZE_MAX];
             let size = ack.emit(&mut body);
             prop_assert_eq!(Ack::parse(&body[..size]), Ok(ack));

@@ -108,6 +108,12 @@ impl<'a> Frame<'a> {
         Ok(Self { ethernet, header, associated, body, tag })
     }
 
+    /// Whether the bytes are a frame of ring entries, if they are a frame.
+    #[must_use]
+    pub fn is_data(bytes: &[u8]) -> bool {
+        bytes.get(ETHERNET_HEADER_SIZE + 1) == Some(&(FrameType::Data as u8))
+    }
+
     /// Bytes that a frame with such a body has, Ethernet header included.
     #[must_use]
     pub const fn size(body_size: usize) -> usize {

@@ -74,7 +74,7 @@ mod tests {
         let goodbye = Goodbye { reason: GoodbyeReason::DomainRebooted };
         goodbye.emit(&mut body);
         assert_eq!(Goodbye::parse(&body[..1]), Ok(goodbye));
-        for body in [&[][..], &[0], &[6], &[1, 0]] {
+        for body in [&[][..], &[0], &[7], &[1, 0]] {
             assert_eq!(Goodbye::parse(body), Err(Malformed));
         }
     }

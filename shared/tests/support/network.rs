@@ -1,10 +1,13 @@
 //! A simulated network: two ports, and between them whatever can happen to a frame.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::convert::Infallible;
+use std::ops::Range;
+use std::rc::Rc;
 
-use pollux::link::{FrameBatch, FramePort};
+use pollux::link::{FrameBatch, FramePort, Interface};
 
 use super::Random;
 
@@ -45,38 +48,50 @@ pub struct Done {
     pub too_large: u64,
 }
 
-/// One end of the network.
-#[derive(Debug, Default)]
+/// One end of the network; a clone is the same end.
+#[derive(Clone, Debug, Default)]
 pub struct Port {
-    pub inbox: VecDeque<Vec<u8>>,
-    outbox: Vec<Vec<u8>>,
+    inbox: Rc<RefCell<VecDeque<Vec<u8>>>>,
+    outbox: Rc<RefCell<Vec<Vec<u8>>>>,
+    /// The interface takes no frames.
+    pub is_down: Rc<RefCell<bool>>,
 }
 
 impl FramePort for Port {
     type Error = Infallible;
 
     fn receive(&mut self, batch: &mut FrameBatch) -> Result<(), Infallible> {
-        batch.clear();
-        while let Some(frame) = self.inbox.front() {
-            if batch.is_full() {
-                break;
-            }
+        let mut inbox = self.inbox.borrow_mut();
+        while let Some(frame) = inbox.pop_front_if(|_| !batch.is_full()) {
             batch.add(|out| {
-                out[..frame.len()].copy_from_slice(frame);
+                out[..frame.len()].copy_from_slice(&frame);
                 Some(frame.len())
             });
-            self.inbox.pop_front();
         }
         Ok(())
     }
 
-    fn send(&mut self, batch: &FrameBatch, first: usize) -> Result<usize, Infallible> {
-        let before = self.outbox.len();
-        self.outbox.extend(batch.frames().skip(first).map(<[u8]>::to_vec));
-        Ok(self.outbox.len() - before)
+    fn send(
+        &mut self,
+        batch: &mut FrameBatch,
+        which: Range<usize>,
+        _: usize,
+    ) -> Result<usize, Infallible> {
+        if *self.is_down.borrow() {
+            return Ok(0);
+        }
+        let count = which.len();
+        self.outbox.borrow_mut().extend(batch.frames_of(which).map(<[u8]>::to_vec));
+        Ok(count)
     }
 
     fn wait(&mut self, _: u64) -> Result<(), Infallible> {
+        unreachable!("simulated time passes between turns");
+    }
+}
+
+impl Interface for Port {
+    fn wait_for_any(_: &mut [Self], _: u64) -> Result<(), Infallible> {
         unreachable!("simulated time passes between turns");
     }
 }
@@ -117,7 +132,7 @@ impl Network {
     /// Carries what was sent, and delivers what is due.
     pub fn step(&mut self, now_us: u64) {
         for from in 0..2 {
-            for frame in std::mem::take(&mut self.ports[from].outbox) {
+            for frame in self.ports[from].outbox.take() {
                 if let Some(record) = &mut self.record {
                     record.push((from, frame.clone()));
                 }
@@ -129,7 +144,7 @@ impl Network {
         self.under_way_max = self.under_way_max.max(self.under_way.len());
         while self.under_way.peek().is_some_and(|Reverse((due_us, ..))| *due_us <= now_us) {
             let Reverse((_, _, target, frame)) = self.under_way.pop().unwrap();
-            self.ports[target].inbox.push_back(frame);
+            self.ports[target].inbox.borrow_mut().push_back(frame);
         }
     }
 

@@ -53,6 +53,7 @@ impl Relay {
         while !stop.load(Ordering::Relaxed) {
             let carried = self.done.carried;
             for from in 0..2 {
+                batch.clear();
                 self.sockets[from].receive(&mut batch).unwrap();
                 self.carry(from, &batch);
             }

@@ -4,12 +4,12 @@ use pollux::codec::page::{Level, PageEncoder, ShadowCache};
 use pollux::limits::PAGE_SIZE;
 use pollux::link::receive::Receive;
 use pollux::link::ship::Ship;
-use pollux::link::{Activity, LinkEvent, LinkOptions, LinkProcess};
+use pollux::link::{Activity, LinkEvent, LinkOptions, LinkProcess, MultiPort};
 use pollux::ring::{LinkCounters, Ring};
 use pollux::wire::{ETHERTYPE_DEFAULT, Entropy, EthernetAddress, SecretKey};
 
 use super::halves::{Capture, Commit};
-use super::network::{Faults, Network};
+use super::network::{Faults, Network, Port};
 
 /// How long a step of the simulated clock is.
 pub const STEP_US: u64 = 50;
@@ -22,6 +22,10 @@ pub const BACKUP: usize = 1;
 pub struct Setting {
     pub seed: u64,
     pub faults: Faults,
+    /// Those of a second network, if there is one.
+    pub second: Option<Faults>,
+    /// The backup was given its links in the other order.
+    pub is_crossed: bool,
     pub mtus: [usize; 2],
     pub timeouts_ms: [u32; 2],
     /// Entries of the primary's ring.
@@ -37,6 +41,8 @@ impl Setting {
         Self {
             seed,
             faults,
+            second: None,
+            is_crossed: false,
             mtus: [9000; 2],
             timeouts_ms: [TIMEOUT_MS; 2],
             primary_entries: 128,
@@ -54,6 +60,9 @@ pub struct World {
     ship_ring: pollux::ring::Consumer,
     pub ship: Box<Ship>,
     pub network: Network,
+    /// The second one, if there are two.
+    pub second: Option<Network>,
+    ports: [MultiPort<Port>; 2],
     pub receive: Box<Receive>,
     receive_ring: pollux::ring::Producer,
     pub commit: Commit,
@@ -61,6 +70,17 @@ pub struct World {
     pub activity: [Activity; 2],
     /// Entries that the halves handle per step.
     pub pace: [u64; 2],
+    /// An epoch begins at most so often; 0 for no limit.
+    pub interval_us: u64,
+}
+
+/// Both hosts' addresses on a path.
+fn addresses(path: u8) -> [EthernetAddress; 2] {
+    [EthernetAddress([2, 0, 0, 0, path, 1]), EthernetAddress([2, 0, 0, 0, path, 2])]
+}
+
+fn first_path(setting: &Setting, side: usize) -> u8 {
+    u8::from(setting.is_crossed && side == BACKUP)
 }
 
 /// The key file's key, the same on both hosts.
@@ -75,11 +95,12 @@ pub fn entropy(side: usize, seed: u64) -> [u8; 32] {
 }
 
 pub fn options(side: usize, mtu: usize, seed: u64) -> LinkOptions {
-    let addresses = [EthernetAddress([2, 0, 0, 0, 0, 1]), EthernetAddress([2, 0, 0, 0, 0, 2])];
+    let addresses = addresses(0);
     LinkOptions {
         own_address: addresses[side],
         peer_address: addresses[1 - side],
         ethertype: ETHERTYPE_DEFAULT,
+        path_count: 1,
         mtu,
         timeout_ms: TIMEOUT_MS,
         key: SecretKey::new(KEY),
@@ -109,32 +130,55 @@ impl World {
         let now_us = 1_000_000;
         let options = |side: usize| LinkOptions {
             timeout_ms: setting.timeouts_ms[side],
+            path_count: 1 + usize::from(setting.second.is_some()),
+            own_address: addresses(first_path(setting, side))[side],
+            peer_address: addresses(first_path(setting, side))[1 - side],
             ..options(side, setting.mtus[side], seed)
         };
+        let network = Network::new(seed, setting.faults);
+        let second = setting.second.map(|faults| Network::new(seed + 1_000_000, faults));
+        let ports = [PRIMARY, BACKUP].map(|side| {
+            let mut networks: Vec<_> = (0..).zip([Some(&network), second.as_ref()]).collect();
+            networks.rotate_left(first_path(setting, side).into());
+            let mut port = MultiPort::default();
+            for (path, network) in networks {
+                let Some(network) = network else { continue };
+                let addresses = addresses(path);
+                port.add(network.ports[side].clone(), addresses[side], addresses[1 - side]);
+            }
+            port
+        });
         Self {
             now_us,
             capture: Capture::new(producer, seed, pages_max),
             ship_ring,
             ship: Box::new(Ship::new(options(PRIMARY), encoder(seed), now_us)),
-            network: Network::new(seed, setting.faults),
+            network,
+            second,
+            ports,
             receive: Box::new(Receive::new(options(BACKUP), now_us)),
             receive_ring,
             commit: Commit::new(consumer, seed, pages_max, setting.backup_entries),
             events: [Vec::new(), Vec::new()],
             activity: [Activity::Idle; 2],
             pace: [8, 16],
+            interval_us: 0,
         }
     }
 
     pub fn step(&mut self) {
         self.now_us += STEP_US;
+        if self.now_us.checked_rem(self.interval_us) == Some(0) {
+            self.capture.epoch_max = self.capture.acked_epoch + 1;
+        }
         self.capture.step(self.pace[PRIMARY]);
-        let [primary_port, backup_port] = &mut self.network.ports;
+        let [primary_port, backup_port] = &mut self.ports;
         let now_us = self.now_us;
         self.activity[PRIMARY] = self.ship.turn(now_us, primary_port, &mut self.ship_ring).unwrap();
         self.activity[BACKUP] =
             self.receive.turn(now_us, backup_port, &mut self.receive_ring).unwrap();
         self.network.step(now_us);
+        self.second.iter_mut().for_each(|network| network.step(now_us));
         self.commit.step(self.pace[BACKUP]);
         while let Some(event) = self.ship.link().poll_event() {
             self.events[PRIMARY].push(event);

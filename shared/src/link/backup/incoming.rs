@@ -43,7 +43,9 @@ impl BackupLink {
         if !fits {
             return Err(Malformed);
         }
-        if self.replies.push_back((reply, size)).is_err() {
+        // The same Hello comes on every link, and the answer goes out on all of them.
+        let is_copy = self.replies.iter().any(|it| *it == (reply, size));
+        if !is_copy && self.replies.push_back((reply, size)).is_err() {
             self.counters.frames_unexpected += 1;
         }
         Ok(())
@@ -71,6 +73,7 @@ impl BackupLink {
     pub(super) fn handle_sealed(
         &mut self,
         now_us: u64,
+        path: usize,
         mut frame: Frame<'_>,
         ring: &mut Producer,
     ) -> Result<(), Malformed> {
@@ -78,7 +81,7 @@ impl BackupLink {
             self.counters.frames_unexpected += 1;
             return Ok(());
         };
-        if !channel.open(now_us, &mut frame, &mut self.counters) {
+        if !channel.open(now_us, path, &mut frame, &mut self.paths, &mut self.counters) {
             return Ok(());
         }
         let goodbye = frame.header.frame_type == FrameType::Goodbye;

@@ -12,6 +12,7 @@ use super::channel::Channel;
 use super::endpoint::{Attempt, Endpoint, LinkOptions};
 use super::event::{EventQueue, LinkEvent};
 use super::leaving::{Leaving, Then};
+use super::paths::Paths;
 use super::process::{Ending, LinkProcess};
 use crate::ring::{GoodbyeReason, LinkCounters, ProcessFigures, Producer};
 use crate::wire::{FrameType, HelloReply, Malformed};
@@ -41,6 +42,7 @@ pub struct BackupLink {
     channel: Option<Channel>,
     assembly: Assembly,
     acknowledging: Acknowledging,
+    paths: Paths,
     session_number: u64,
     /// The answers to the last Hellos, and their Ethernet payloads in bytes. There is room for one
     /// Hello of each size: answering only the last one would hide which sizes pass.
@@ -63,6 +65,7 @@ impl BackupLink {
     #[must_use]
     pub fn new(options: LinkOptions, now_us: u64) -> Self {
         Self {
+            paths: Paths::new(options.path_count),
             endpoint: Endpoint::new(options),
             state: State::Waiting,
             channel: None,
@@ -87,7 +90,7 @@ impl BackupLink {
 impl LinkProcess for BackupLink {
     type Ring = Producer;
 
-    fn handle_frame(&mut self, now_us: u64, bytes: &mut [u8], ring: &mut Producer) {
+    fn handle_frame(&mut self, now_us: u64, path: usize, bytes: &mut [u8], ring: &mut Producer) {
         let handled = match self.endpoint.parse(bytes) {
             Ok(frame) => match frame.header.frame_type {
                 FrameType::HelloReply => Err(Malformed),
@@ -99,7 +102,7 @@ impl LinkProcess for BackupLink {
                 }
                 FrameType::Hello => self.handle_hello(&frame),
                 FrameType::Confirm => self.handle_confirm(now_us, &frame, ring),
-                _ => self.handle_sealed(now_us, frame, ring),
+                _ => self.handle_sealed(now_us, path, frame, ring),
             },
             Err(malformed) => Err(malformed),
         };

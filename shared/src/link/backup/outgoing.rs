@@ -61,6 +61,7 @@ impl BackupLink {
             credit: standing.credit,
             complete_epoch: standing.complete_epoch,
             phase: standing.phase,
+            paths: self.paths.heard(),
             packet_end: self.acknowledging.packet_end(),
             delay_us: self.acknowledging.delay_us(now_us),
             bitmap: self.assembly.bitmap(),

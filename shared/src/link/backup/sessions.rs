@@ -51,7 +51,9 @@ impl BackupLink {
             self.state = State::Waiting;
             return Ok(());
         };
-        self.channel = Some(Channel::new(Side::Backup, keys, frame_size, timeouts_ms, now_us));
+        let channel = Channel::new(Side::Backup, keys, frame_size, timeouts_ms, now_us);
+        self.paths.start_session(now_us, channel.heartbeat_us);
+        self.channel = Some(channel);
         self.assembly.reset();
         self.acknowledging = Acknowledging::new(now_us);
         self.replies.clear();
@@ -110,6 +112,8 @@ impl BackupLink {
         if let Some(silent) = channel.judge_silence(now_us, phase, &mut self.counters) {
             self.events.report(silent);
             self.lose(None, ring);
+        } else {
+            self.paths.judge(&mut self.events);
         }
     }
 }

@@ -26,6 +26,7 @@ impl PrimaryLink {
     pub(super) fn handle_sealed(
         &mut self,
         now_us: u64,
+        path: usize,
         mut frame: Frame<'_>,
         ring: &mut Consumer,
     ) -> Result<(), Malformed> {
@@ -33,7 +34,7 @@ impl PrimaryLink {
             self.counters.frames_unexpected += 1;
             return Ok(());
         };
-        if !channel.open(now_us, &mut frame, &mut self.counters) {
+        if !channel.open(now_us, path, &mut frame, &mut self.paths, &mut self.counters) {
             return Ok(());
         }
         let goodbye = frame.header.frame_type == FrameType::Goodbye;
@@ -102,6 +103,7 @@ impl PrimaryLink {
         if newest && !without_text {
             self.newest_ack = Some(frame.header.packet_number);
             control.set_peer_phase(ack.phase);
+            self.paths.note_heard_by_peer(ack.paths);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::endpoint::{Endpoint, LinkOptions};
 use super::event::{EventQueue, LinkEvent};
 use super::flight::Flight;
 use super::leaving::{Leaving, Then};
+use super::paths::Paths;
 use super::process::{Ending, LinkProcess};
 use crate::codec::page::PageEncoder;
 use crate::ring::{Consumer, GoodbyeReason, LinkCounters, ProcessFigures, RefusalText};
@@ -44,6 +45,7 @@ pub struct PrimaryLink {
     /// The session's, and afterwards the last session's, for answering its Goodbye.
     channel: Option<Channel>,
     flight: Flight,
+    paths: Paths,
     session_number: u64,
     /// capture has joined this session.
     is_joined: bool,
@@ -69,6 +71,7 @@ impl PrimaryLink {
     #[must_use]
     pub fn new(options: LinkOptions, encoder: PageEncoder, now_us: u64) -> Self {
         Self {
+            paths: Paths::new(options.path_count),
             endpoint: Endpoint::new(options),
             state: State::Waiting,
             channel: None,
@@ -98,7 +101,7 @@ impl PrimaryLink {
 impl LinkProcess for PrimaryLink {
     type Ring = Consumer;
 
-    fn handle_frame(&mut self, now_us: u64, bytes: &mut [u8], ring: &mut Consumer) {
+    fn handle_frame(&mut self, now_us: u64, path: usize, bytes: &mut [u8], ring: &mut Consumer) {
         let handled = match self.endpoint.parse(bytes) {
             Ok(frame) if frame.header.frame_type == FrameType::HelloReply => {
                 if self.endpoint.is_signed(&frame, &mut self.events) {
@@ -109,7 +112,7 @@ impl LinkProcess for PrimaryLink {
                 }
             }
             Ok(frame) if frame.header.frame_type.is_handshake() => Err(Malformed),
-            Ok(frame) => self.handle_sealed(now_us, frame, ring),
+            Ok(frame) => self.handle_sealed(now_us, path, frame, ring),
             Err(malformed) => Err(malformed),
         };
         self.counters.frames_malformed += u64::from(handled.is_err());
@@ -161,6 +164,10 @@ impl LinkProcess for PrimaryLink {
         self.counters.frames_sent += 1;
         self.counters.bytes_sent += size as u64;
         Some(size)
+    }
+
+    fn data_path(&self) -> usize {
+        self.paths.data()
     }
 
     fn fail(&mut self, now_us: u64, ending: Ending, ring: &mut Consumer) {

@@ -13,6 +13,9 @@ use crate::wire::{Confirm, SessionParts};
 const STALL_TIMEOUTS: u64 = 4;
 /// A waiting time is at most this part of the timeout, so that several fit into it.
 const PROBES_PER_TIMEOUT: u64 = 8;
+/// Data that has not passed for this part of a heartbeat's interval, while the peer is heard, is tried on
+/// another link.
+const DOUBTS_PER_HEARTBEAT: u64 = 2;
 
 impl PrimaryLink {
     pub(super) fn call_when_free(&mut self, now_us: u64, ring: &mut Consumer) {
@@ -49,6 +52,7 @@ impl PrimaryLink {
             return;
         };
         let channel = Channel::new(Side::Primary, keys, offer.frame_size, timeouts_ms, now_us);
+        self.paths.start_session(now_us, channel.heartbeat_us);
         self.channel = Some(channel);
         self.farewell_due = false;
         let until_us = now_us + self.timeout_us();
@@ -139,12 +143,25 @@ impl PrimaryLink {
             self.events.report(LinkEvent::Stalled);
             self.take_leave(now_us, GoodbyeReason::Failed, Then::Again, ring);
         } else {
-            self.flight.poll_probe(now_us, channel.timeout_us / PROBES_PER_TIMEOUT);
+            let (heard_us, heartbeat_us) = (channel.last_heard_us(), channel.heartbeat_us);
+            let probe_us_max = channel.timeout_us / PROBES_PER_TIMEOUT;
+            self.poll_paths(now_us, heard_us, heartbeat_us / DOUBTS_PER_HEARTBEAT);
+            self.flight.poll_probe(now_us, probe_us_max);
             // What cannot be in the ring is met, and judged, when it is to be sent.
             if let Ok(available) = ring.available() {
                 let come = self.flight.come_index();
                 self.encoder.note_progress(now_us, self.encoded_index, come, available.end);
             }
+        }
+    }
+    /// Judges the links, and lets data take another one when it does not arrive on this one.
+    fn poll_paths(&mut self, now_us: u64, heard_us: u64, doubt_us: u64) {
+        self.paths.judge(&mut self.events);
+        if self.paths.are_several() && self.flight.take_doubt(now_us, heard_us, doubt_us) {
+            self.paths.avoid_data_path(now_us);
+        }
+        if self.paths.choose(now_us, &mut self.events) {
+            self.flight.change_path(now_us);
         }
     }
 }

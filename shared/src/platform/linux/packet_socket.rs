@@ -6,22 +6,22 @@
 
 mod abi;
 mod error;
+mod interface;
 
 pub use error::{PacketSocketError, PacketSocketErrorKind};
 
 use super::syscall::{
     SYSCALL_GETSOCKOPT, SYSCALL_RECVMMSG, SYSCALL_SENDMMSG, SYSCALL_SETSOCKOPT, syscall,
 };
+use crate::limits::LINK_COUNT_MAX;
 use crate::text::FixedText;
-use abi::{
-    INTERFACE_ANSWER_SIZE, InterfaceRequest, IoVector, MessageHeader, OffloadHeader, SockaddrLl,
-};
+use abi::{IoVector, MessageHeader, OffloadHeader, SockaddrLl};
 use core::mem::size_of;
 use core::ptr;
+use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::ioctl::Updater;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 /// Bytes of an interface name (include/uapi/linux/if.h: IFNAMSIZ is 16 with the final zero).
@@ -33,16 +33,6 @@ pub const PACKET_BATCH_MAX: usize = 64;
 /// Bytes the kernel is asked to buffer in each direction: an epoch of 4000 pages.
 const SOCKET_BUFFER_SIZE: usize = 32 * 1024 * 1024;
 
-// include/uapi/linux/sockios.h
-const SIOCGIFFLAGS: rustix::ioctl::Opcode = 0x8913;
-const SIOCGIFMTU: rustix::ioctl::Opcode = 0x8921;
-const SIOCGIFHWADDR: rustix::ioctl::Opcode = 0x8927;
-// include/uapi/linux/if.h
-const IFF_UP: u16 = 1;
-const IFF_RUNNING: u16 = 1 << 6;
-// include/uapi/linux/if_arp.h
-const ARPHRD_ETHER: u16 = 1;
-const ARPHRD_LOOPBACK: u16 = 772;
 // include/uapi/linux/if_packet.h, include/linux/socket.h
 const SOL_PACKET: usize = 263;
 const PACKET_STATISTICS: usize = 6;
@@ -82,6 +72,16 @@ impl PacketSocket {
     /// # Errors
     /// If the interface does not exist, is down, is a bridge's port or carries no Ethernet.
     pub fn open(interface: &str, ethertype: u16) -> Result<Self, PacketSocketError> {
+        let socket = Self::open_up_or_down(interface, ethertype)?;
+        socket.check_up()?;
+        Ok(socket)
+    }
+
+    /// The same of an interface that may be down: it is used once it is up.
+    ///
+    /// # Errors
+    /// If the interface does not exist, is a bridge's port or carries no Ethernet.
+    pub fn open_up_or_down(interface: &str, ethertype: u16) -> Result<Self, PacketSocketError> {
         let name = FixedText::new(interface);
         let error = |kind| PacketSocketError { interface: name, kind };
         let step = |step| move |errno| error(PacketSocketErrorKind::System(step, errno));
@@ -137,12 +137,6 @@ impl PacketSocket {
     /// The descriptors, to keep them open when others are closed.
     pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
         [self.fd.as_fd(), self.sending_fd.as_fd()]
-    }
-
-    /// Whether the interface is up and has a carrier.
-    pub fn is_link_up(&self) -> bool {
-        const BOTH: u16 = IFF_UP | IFF_RUNNING;
-        self.interface_flags().is_ok_and(|flags| flags & BOTH == BOTH)
     }
 
     /// Has the kernel keep each frame that is sent in one piece of memory from now on, and not in
@@ -236,13 +230,22 @@ impl PacketSocket {
 
     /// Waits until a frame is there, or the time is over, or a signal came; tells whether one is.
     pub fn wait_readable(&self, timeout_us: u64) -> bool {
+        Self::wait_any_readable(core::slice::from_ref(self), timeout_us)
+    }
+
+    /// The same for any of several sockets.
+    ///
+    /// # Panics
+    /// If there are more than [`LINK_COUNT_MAX`].
+    pub fn wait_any_readable(sockets: &[Self], timeout_us: u64) -> bool {
         let timeout = Timespec {
             tv_sec: (timeout_us / 1_000_000).cast_signed(),
             tv_nsec: (timeout_us % 1_000_000 * 1000).cast_signed(),
         };
-        let mut events = [PollFd::new(&self.fd, PollFlags::IN)];
+        let mut events: Vec<_, LINK_COUNT_MAX> =
+            sockets.iter().map(|socket| PollFd::new(&socket.fd, PollFlags::IN)).collect();
         let answer = poll(&mut events, Some(&timeout));
-        answer.is_ok() && events[0].revents().contains(PollFlags::IN)
+        answer.is_ok() && events.iter().any(|event| event.revents().contains(PollFlags::IN))
     }
 
     /// What was received and dropped since the last call.
@@ -266,51 +269,6 @@ impl PacketSocket {
             .map_err(|errno| self.error("read statistics", errno))?;
         let [received, dropped] = counts;
         Ok(PacketStatistics { received, dropped })
-    }
-
-    fn read_interface(&mut self) -> Result<(), PacketSocketError> {
-        let interface = self.interface;
-        let error = |kind| Err(PacketSocketError { interface, kind });
-        let hardware = self.ask::<SIOCGIFHWADDR>("read the address")?;
-        let [family, octets @ ..] = hardware;
-        // struct sockaddr: family, then the address.
-        let family = u16::from_ne_bytes([family, octets[0]]);
-        if family != ARPHRD_ETHER && family != ARPHRD_LOOPBACK {
-            return error(PacketSocketErrorKind::NotEthernet);
-        }
-        self.mac.copy_from_slice(&octets[1..7]);
-        let mtu = self.ask::<SIOCGIFMTU>("read the MTU")?;
-        let mtu = i32::from_ne_bytes([mtu[0], mtu[1], mtu[2], mtu[3]]);
-        // The loopback interface has one more byte than a u16 holds.
-        self.mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-        if self.interface_flags()? & IFF_UP == 0 {
-            return error(PacketSocketErrorKind::Down);
-        }
-        let brport = FixedText::<64>::format(format_args!("/sys/class/net/{interface}/brport"));
-        if super::file::exists(brport.as_str()) {
-            return error(PacketSocketErrorKind::BridgePort);
-        }
-        Ok(())
-    }
-
-    fn interface_flags(&self) -> Result<u16, PacketSocketError> {
-        let flags = self.ask::<SIOCGIFFLAGS>("read the state")?;
-        Ok(u16::from_ne_bytes([flags[0], flags[1]]))
-    }
-
-    fn ask<const QUESTION: rustix::ioctl::Opcode>(
-        &self,
-        step: &'static str,
-    ) -> Result<[u8; INTERFACE_ANSWER_SIZE], PacketSocketError> {
-        let mut request = InterfaceRequest { name: [0; 16], answer: [0; INTERFACE_ANSWER_SIZE] };
-        let name = self.interface.as_str().as_bytes();
-        request.name[..name.len()].copy_from_slice(name);
-        // SAFETY: the questions used here read and write one `struct ifreq`.
-        let question = unsafe { Updater::<QUESTION, InterfaceRequest>::new(&mut request) };
-        // SAFETY: the request outlives the call.
-        unsafe { rustix::ioctl::ioctl(&self.fd, question) }
-            .map_err(|errno| self.error(step, errno))?;
-        Ok(request.answer)
     }
 
     /// The kernel bounds what a process may ask for, unless it has CAP_NET_ADMIN.

@@ -35,7 +35,7 @@ use crate::rehearsal::{
     WorkloadOptions,
 };
 use crate::ring::{GoodbyeReason, Producer};
-use crate::start::open_link;
+use crate::start::open_links;
 use crate::text::FixedText;
 use epochs::{Rehearsal, RehearsedEpochs};
 use guest_process::GuestProcess;
@@ -59,10 +59,10 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
     let file = options.trace.map(MappedFile::open).transpose().map_err(ProtectError::TraceFile)?;
     let trace = file.as_ref().map(|file| Trace::parse(file.bytes()));
     let trace = trace.transpose().map_err(ProtectError::Trace)?;
-    let socket = open_link(&options.replication.link)?;
+    let port = open_links(&options.replication.links)?;
     signals::install();
     take_precedence();
-    let (ship, producer, watched) = start_ship(&options.replication, socket, key)?;
+    let (ship, producer, watched) = start_ship(&options.replication, port, key)?;
     let gfn_count = trace.map_or(options.page_count, |trace| trace.gfn_count);
     check_available(gfn_count * PAGE_SIZE as u64)?;
     let mut region = GuestRegion::create(gfn_count)?;
@@ -133,7 +133,7 @@ fn session(
     if !rehearsal.wait_for_guest(capture)? {
         return Ok(false);
     }
-    let interface = options.replication.link.interface;
+    let interface = options.replication.links.first.interface;
     let deadline_us = clock::monotonic_us() + REHEARSAL_ANSWER_MS * 1000;
     let mut check = || match clock::monotonic_us() {
         now_us if now_us < deadline_us => Ok(()),

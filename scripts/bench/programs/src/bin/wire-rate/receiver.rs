@@ -6,8 +6,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use pollux::limits::{FRAME_SIZE_MAX, RING_ENTRY_COUNT_PRIMARY};
-use pollux::link::LinkOptions;
 use pollux::link::receive::Receive;
+use pollux::link::{LinkOptions, MultiPort};
 use pollux::platform::linux::affinity::pin_to_core;
 use pollux::platform::linux::clock;
 use pollux::platform::linux::packet_socket::{PACKET_BATCH_MAX, PacketSocket};
@@ -24,6 +24,8 @@ use super::shipping::link_options;
 pub const ROLE: &str = "receive";
 /// Turns between two looks for a new order.
 const TURNS_PER_LOOK: u32 = 64;
+/// Address of the sending end.
+const SENDER: EthernetAddress = EthernetAddress(super::shipping::SENDER_MAC);
 /// Bytes for each frame.
 const FRAME_AREA_SIZE: usize = (14 + FRAME_SIZE_MAX).next_multiple_of(64);
 
@@ -110,7 +112,8 @@ fn drain_tcp(stream: &mut TcpStream) -> u64 {
 
 /// The real receiving end, and a commit that is always done at once.
 struct LinkReceiver {
-    socket: PacketSocket,
+    port: MultiPort<PacketSocket>,
+    own: EthernetAddress,
     receive: Option<Box<Receive>>,
     ring: Producer,
     commit: Consumer,
@@ -123,20 +126,21 @@ impl LinkReceiver {
         let ring = Ring::create(RING_ENTRY_COUNT_PRIMARY).expect("address space");
         let (mut ring, commit) = ring.into_both().expect("address space");
         ring.populate(RING_ENTRY_COUNT_PRIMARY).expect("64 MiB");
-        Self { socket, receive: None, ring, commit, session: 0, is_raised: false }
+        let own = EthernetAddress(socket.mac());
+        let mut port = MultiPort::default();
+        port.add(socket, own, SENDER);
+        Self { port, own, receive: None, ring, commit, session: 0, is_raised: false }
     }
 
     fn drain(&mut self, orders: &Receiver<String>) -> u64 {
         let mut turns = 0_u32;
         loop {
             let now_us = clock::monotonic_us();
-            let mac = self.socket.mac();
             let receive = self.receive.get_or_insert_with(|| {
-                let peer = EthernetAddress(super::shipping::SENDER_MAC);
-                let options: LinkOptions = link_options(EthernetAddress(mac), peer);
+                let options: LinkOptions = link_options(self.own, SENDER);
                 Box::new(Receive::new(options, now_us))
             });
-            let turn = receive.turn(now_us, &mut self.socket, &mut self.ring);
+            let turn = receive.turn(now_us, &mut self.port, &mut self.ring);
             turn.expect("the interface stays");
             self.commit();
             turns += 1;

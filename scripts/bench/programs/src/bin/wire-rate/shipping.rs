@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use pollux::codec::page::{Level, PageEncoder, ShadowCache};
 use pollux::limits::{PAGE_SIZE, RING_ENTRY_COUNT_PRIMARY};
-use pollux::link::LinkOptions;
 use pollux::link::ship::Ship;
+use pollux::link::{LinkOptions, MultiPort};
 use pollux::platform::linux::clock;
 use pollux::platform::linux::packet_socket::PacketSocket;
 use pollux::platform::linux::usage::Usage;
@@ -27,6 +27,7 @@ pub fn link_options(own_address: EthernetAddress, peer_address: EthernetAddress)
         own_address,
         peer_address,
         ethertype: ETHERTYPE_DEFAULT,
+        path_count: 1,
         mtu: usize::from(MTU),
         timeout_ms: TIMEOUT_MS,
         key: SecretKey::new([7; 32]),
@@ -47,7 +48,7 @@ pub struct Shipped {
 
 /// capture, reduced to pages that are there already, and the real sending end.
 pub struct Shipping {
-    socket: PacketSocket,
+    port: MultiPort<PacketSocket>,
     ship: Box<Ship>,
     ring: Consumer,
     capture: Producer,
@@ -64,7 +65,11 @@ impl Shipping {
         let (mut capture, mut ring) = ring.into_both().expect("address space");
         capture.populate(RING_ENTRY_COUNT_PRIMARY).expect("64 MiB");
         ring.populate(RING_ENTRY_COUNT_PRIMARY).expect("64 MiB");
-        let options = link_options(EthernetAddress(SENDER_MAC), EthernetAddress(receiver_mac));
+        let (own, peer) = (EthernetAddress(SENDER_MAC), EthernetAddress(receiver_mac));
+        let options = link_options(own, peer);
+        // As the helpers have it, with one link.
+        let mut port = MultiPort::default();
+        port.add(socket, own, peer);
         // Every page as it is: the same bytes as in the frames of the other methods.
         let encoder = PageEncoder::with_levels(
             ShadowCache::off(),
@@ -72,7 +77,7 @@ impl Shipping {
             RING_ENTRY_COUNT_PRIMARY,
         );
         let ship = Box::new(Ship::new(options, encoder, clock::monotonic_us()));
-        Self { socket, ship, ring, capture, is_joined: false, pushed: 0 }
+        Self { port, ship, ring, capture, is_joined: false, pushed: 0 }
     }
 
     /// Pushes `page_count` pages and ships until the last one is acknowledged.
@@ -106,7 +111,7 @@ impl Shipping {
     }
 
     fn turn(&mut self) {
-        let turn = self.ship.turn(clock::monotonic_us(), &mut self.socket, &mut self.ring);
+        let turn = self.ship.turn(clock::monotonic_us(), &mut self.port, &mut self.ring);
         turn.expect("the interface stays");
     }
 
