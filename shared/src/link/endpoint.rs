@@ -51,6 +51,14 @@ const UNSIGNED_COUNT_TOLD: u32 = 8;
 /// Bytes before a frame's body, both headers.
 const BODY_OFFSET: usize = ETHERNET_HEADER_SIZE + HEADER_SIZE;
 
+/// A size of a frame, as it travels.
+pub fn frame_size(size: usize) -> u16 {
+    const { assert!(FRAME_SIZE_MAX <= u16::MAX as usize) };
+    // Not `expect`, which would bring the error's text into the programs.
+    let Ok(size) = u16::try_from(size) else { panic!("bounded by FRAME_SIZE_MAX") };
+    size
+}
+
 /// One end of the link, without its state.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -87,7 +95,7 @@ impl Endpoint {
 
     /// The MTU as it travels.
     pub fn mtu(&self) -> u16 {
-        u16::try_from(self.options.mtu).expect("bounded by FRAME_SIZE_MAX")
+        frame_size(self.options.mtu)
     }
 
     /// Takes a frame apart if it is for us, from our peer.
@@ -177,7 +185,7 @@ impl Endpoint {
             ethertype: self.options.ethertype,
         };
         ethernet.emit(out);
-        let body_size = u16::try_from(body_size).expect("bounded by FRAME_SIZE_MAX");
+        let body_size = frame_size(body_size);
         let header = FrameHeader { frame_type, body_size, session, packet_number };
         header.emit(&mut out[ETHERNET_HEADER_SIZE..]);
     }

@@ -133,7 +133,8 @@ impl EventQueue {
         if self.waiting.is_full() {
             self.waiting.pop_front();
         }
-        self.waiting.push_back(event).expect("one was removed if it was full");
+        let pushed = self.waiting.push_back(event);
+        assert!(pushed.is_ok(), "one was removed if it was full");
     }
 
     /// Reports a standing condition, but not again while it is the same.

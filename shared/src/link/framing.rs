@@ -81,7 +81,8 @@ fn fragment_size(
 
 fn as_offset(size: usize) -> u16 {
     const { assert!(PAGE_SIZE <= u16::MAX as usize) };
-    u16::try_from(size).expect("a fragment is at most a page")
+    let Ok(size) = u16::try_from(size) else { panic!("a fragment is at most a page") };
+    size
 }
 
 #[cfg(test)]

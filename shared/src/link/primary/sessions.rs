@@ -4,6 +4,7 @@ use super::{PrimaryLink, State};
 use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::link::calling::{Calling, Offer};
 use crate::link::channel::{Channel, Side, patience};
+use crate::link::endpoint::frame_size;
 use crate::link::event::LinkEvent;
 use crate::link::leaving::{Leaving, Then};
 use crate::ring::{Consumer, GoodbyeReason, Phase};
@@ -29,7 +30,7 @@ impl PrimaryLink {
 
     pub(super) fn confirm(&mut self, now_us: u64, calling: &Calling, offer: Offer) {
         let options = &self.endpoint.options;
-        let frame_size = u16::try_from(offer.frame_size).expect("bounded by FRAME_SIZE_MAX");
+        let frame_size = frame_size(offer.frame_size);
         let confirm = Confirm {
             frame_size,
             timeout_ms: options.timeout_ms,
