@@ -11,7 +11,7 @@ use pollux::ring::{
 };
 use pollux::wire::{
     Ack, Confirm, DATA_HEADER_SIZE, DataHeader, FRAGMENT_HEADER_SIZE, Figures, Fragment, FrameType,
-    Goodbye, Hello, HelloReply, Nonce, Refuse, ReplyStatus,
+    Goodbye, Hello, HelloReply, Nonce, PublicKey, Refuse, ReplyStatus,
 };
 
 const ENTRY_COUNT: u64 = 96;
@@ -32,7 +32,7 @@ pub struct Backup {
     peer: Peer,
     now_us: u64,
     /// The backup's nonce, once a reply told it.
-    backup_nonce: Option<Nonce>,
+    backup_nonce: Option<(Nonce, PublicKey)>,
     /// The session that commit is in.
     session: u64,
     /// The one that it left last; no half joins a session twice.
@@ -127,7 +127,7 @@ impl Backup {
     /// The link hears a frame.
     fn hear(&mut self, frame: &[u8]) {
         let mut bytes = frame.to_vec();
-        self.link.handle_frame(self.now_us, &mut bytes, &mut self.ring);
+        self.link.handle_frame(self.now_us, 0, &mut bytes, &mut self.ring);
         self.replay = frame.to_vec();
     }
 
@@ -147,16 +147,21 @@ impl Backup {
 
     /// Asks for a session with the nonce that was told last; the link takes it up or not.
     fn confirm(&mut self, frame_size: u16, timeout_ms: u32) {
-        let backup_nonce = self.backup_nonce.unwrap_or([0; 32]);
-        let confirm =
-            Confirm { frame_size, timeout_ms, primary_nonce: PRIMARY_NONCE, backup_nonce };
+        let (backup_nonce, backup_public) = self.backup_nonce.unwrap_or_default();
+        let confirm = Confirm {
+            frame_size,
+            timeout_ms,
+            primary_nonce: PRIMARY_NONCE,
+            backup_nonce,
+            primary_public: self.peer.public_key(),
+        };
         let mut body = [0; Confirm::SIZE];
         confirm.emit(&mut body);
         let before = self.link.counters().sessions;
         let frame = self.peer.signed(FrameType::Confirm, &body);
         self.hear(&frame);
         if self.link.counters().sessions > before {
-            self.peer.begin(PRIMARY_NONCE, backup_nonce);
+            self.peer.begin(PRIMARY_NONCE, backup_nonce, backup_public);
             (self.sequence, self.index, self.told) = (0, 0, None);
             assert!(576 <= frame_size && usize::from(frame_size) <= FRAME_SIZE_MAX);
         }
@@ -322,7 +327,7 @@ impl Backup {
                     (heard.size, PRIMARY_NONCE)
                 );
                 if reply.status == ReplyStatus::Ready {
-                    self.backup_nonce = Some(reply.backup_nonce);
+                    self.backup_nonce = Some((reply.backup_nonce, reply.backup_public));
                 }
             }
             FrameType::Ack => {

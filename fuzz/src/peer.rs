@@ -2,8 +2,9 @@
 
 use pollux::link::LinkOptions;
 use pollux::wire::{
-    ETHERNET_HEADER_SIZE, ETHERTYPE_DEFAULT, EthernetAddress, EthernetHeader, Frame, FrameHeader,
-    FrameType, HEADER_SIZE, HandshakeKey, Nonce, Sealer, SecretKey, SessionKeys, SessionParts,
+    ETHERNET_HEADER_SIZE, ETHERTYPE_DEFAULT, Entropy, EphemeralSecret, EthernetAddress,
+    EthernetHeader, Frame, FrameHeader, FrameType, HEADER_SIZE, HandshakeKey, Nonce, PublicKey,
+    Sealer, SecretKey, SessionKeys, SessionParts,
 };
 
 /// Bytes before a body.
@@ -42,10 +43,11 @@ pub fn options(side: Side, mtu: usize) -> LinkOptions {
         own_address: side.address(),
         peer_address: side.other().address(),
         ethertype: ETHERTYPE_DEFAULT,
+        path_count: 1,
         mtu,
         timeout_ms: 500,
         key: key(),
-        entropy: [0x5a + side as u8; 32],
+        entropy: Entropy::new([0x5a + side as u8; 32]),
     }
 }
 
@@ -90,15 +92,34 @@ impl Peer {
         Self { side, handshake, session: None, next_packet: 0 }
     }
 
-    /// Takes up the session of these nonces.
-    pub fn begin(&mut self, primary_nonce: Nonce, backup_nonce: Nonce) {
+    /// The secret with which it takes part in every exchange.
+    fn secret(&self) -> EphemeralSecret {
+        EphemeralSecret::new([0x33 + self.side as u8; 32])
+    }
+
+    /// Its public key.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKey {
+        self.secret().public_key()
+    }
+
+    /// Takes up the session of these nonces with the end whose public key is `other`; not if that is none.
+    pub fn begin(&mut self, primary_nonce: Nonce, backup_nonce: Nonce, other: PublicKey) {
+        let Some(agreed) = self.secret().agree(&other) else { return };
+        let own = self.public_key();
+        let (primary_public, backup_public) = match self.side {
+            Side::Primary => (own, other),
+            Side::Backup => (other, own),
+        };
         let parts = SessionParts {
             primary: Side::Primary.address(),
             backup: Side::Backup.address(),
             primary_nonce,
             backup_nonce,
+            primary_public,
+            backup_public,
         };
-        let keys = SessionKeys::derive(&key(), &parts);
+        let keys = SessionKeys::derive(&key(), &parts, &agreed);
         let (outgoing, incoming) = match self.side {
             Side::Primary => (keys.to_backup, keys.to_primary),
             Side::Backup => (keys.to_primary, keys.to_backup),

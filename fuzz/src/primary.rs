@@ -134,7 +134,7 @@ impl Primary {
     /// The link hears a frame.
     fn hear(&mut self, frame: &[u8]) {
         let mut bytes = frame.to_vec();
-        self.link.handle_frame(self.now_us, &mut bytes, &mut self.ring);
+        self.link.handle_frame(self.now_us, 0, &mut bytes, &mut self.ring);
         self.replay = frame.to_vec();
     }
 
@@ -164,6 +164,7 @@ impl Primary {
             hello_size,
             primary_nonce,
             backup_nonce,
+            backup_public: self.peer.public_key(),
         };
         let mut body = vec![0; size.clamp(HelloReply::SIZE + 40, FRAME_SIZE_MAX) - 40];
         reply.emit(&mut body);
@@ -191,6 +192,7 @@ impl Primary {
             credit: self.pushed + ENTRY_COUNT,
             complete_epoch,
             phase: Phase::Protected,
+            paths: 1,
             packet_end: self.packet_end,
             delay_us: 10,
             bitmap: [0; ACK_BITMAP_WORD_COUNT],
@@ -208,6 +210,7 @@ impl Primary {
             credit: input.near(self.pushed),
             complete_epoch: input.near(self.epoch),
             phase: Phase::from_number(input.below(5)).unwrap_or_default(),
+            paths: input.below(16),
             packet_end: input.near(self.packet_end),
             delay_us: input.u32(),
             bitmap,
@@ -315,7 +318,7 @@ impl Primary {
         assert_eq!((confirm.primary_nonce, confirm.backup_nonce), (hello_nonce, BACKUP_NONCE));
         // It is repeated until it is answered.
         if self.packet_end != 0 || !self.peer.has_session() || self.hello.is_some() {
-            self.peer.begin(confirm.primary_nonce, confirm.backup_nonce);
+            self.peer.begin(confirm.primary_nonce, confirm.backup_nonce, confirm.primary_public);
             self.data.clear();
             (self.packet_end, self.credit) = (0, 0);
         }

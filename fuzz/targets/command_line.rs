@@ -15,7 +15,7 @@ fn try_bytes(data: &[u8]) {
             assert!((5..=10_000).contains(&replication.interval.shortest_ms()));
             assert!((50..=60_000).contains(&replication.timeout_ms));
             assert!(replication.capture_core.is_none_or(|core| core < 1024));
-            assert!((1..=15).contains(&replication.link.interface.len()));
+            assert!(replication.links.iter().all(|it| (1..=15).contains(&it.interface.len())));
         }
         Ok(_) => {}
         Err(error) => one_line(&error.to_string(), text),
@@ -23,7 +23,7 @@ fn try_bytes(data: &[u8]) {
     match parse_backup(text.lines()) {
         Ok(BackupRequest::StandBy(options)) => {
             assert!((50..=60_000).contains(&options.timeout_ms));
-            assert!(options.link.peer_mac[0] & 1 == 0);
+            assert!(options.links.iter().all(|it| it.peer_mac[0] & 1 == 0));
         }
         Ok(_) => {}
         Err(error) => one_line(&error.to_string(), text),

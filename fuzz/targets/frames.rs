@@ -129,10 +129,10 @@ impl World {
         let now_us = self.now_us;
         let [to_primary, to_backup] = std::mem::take(&mut self.under_way);
         for mut frame in to_primary {
-            self.primary.handle_frame(now_us, &mut frame, &mut self.ship_ring);
+            self.primary.handle_frame(now_us, 0, &mut frame, &mut self.ship_ring);
         }
         for mut frame in to_backup {
-            self.backup.handle_frame(now_us, &mut frame, &mut self.receive_ring);
+            self.backup.handle_frame(now_us, 0, &mut frame, &mut self.receive_ring);
         }
         self.primary.poll_timers(now_us, &mut self.ship_ring);
         self.backup.poll_timers(now_us, &mut self.receive_ring);

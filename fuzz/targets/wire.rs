@@ -115,10 +115,11 @@ fn seeds() -> Seeds {
         protocol: 4,
         mtu: 9000,
         timeout_ms: 500,
-        status: ReplyStatus::Busy,
+        status: ReplyStatus::Ready,
         hello_size: 576,
         primary_nonce: [7; 32],
         backup_nonce: [8; 32],
+        backup_public: [9; 32],
     };
     let mut bytes = [0; HelloReply::SIZE + 8];
     reply.emit(&mut bytes);
@@ -128,6 +129,7 @@ fn seeds() -> Seeds {
         timeout_ms: 500,
         primary_nonce: [7; 32],
         backup_nonce: [8; 32],
+        primary_public: [9; 32],
     };
     let mut bytes = [0; Confirm::SIZE];
     confirm.emit(&mut bytes);
@@ -186,6 +188,7 @@ fn ack() -> Vec<u8> {
         credit: 64,
         complete_epoch: 3,
         phase: Phase::Protected,
+        paths: 1,
         packet_end: 12,
         delay_us: 80,
         bitmap,
