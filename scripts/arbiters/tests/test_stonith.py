@@ -86,5 +86,16 @@ class Stonith(asking.ArbiterTest):
         self.expect_record(self.asked(self.shells[0], "b", "true", "claim", "other", "0", B), f"1 {B}")
         self.assertEqual(self.shot_count(), 1)
 
+    def test_after_a_check_a_claim_shoots(self) -> None:
+        """A helper that only wants to know whether there is an arbiter begins nothing by that."""
+        script = f"/bin/sh {ARBITERS}/stonith"
+        result = subprocess.run(
+            ["/bin/sh", "-c", f"{script} check checked; {script} claim checked 0 {A}; exit 0"],
+            env={"PATH": self.shells[0].path, **self.environment("a", "true")},
+            capture_output=True, text=True, check=True,
+        )
+        self.assertEqual(result.stdout, f"0 -\n1 {A}\n")
+        self.assertEqual(self.shot_count(), 1)
+
     def test_without_a_command_nothing_is_decided(self) -> None:
         self.expect_no_decision(self.ask(self.shells[0], "stonith", {}, "claim", "web", "0", A), "POLLUX_STONITH")

@@ -44,7 +44,8 @@ impl StandingBy<'_> {
                 }
                 Next::Wait { .. } if signals::stop_requested() => {
                     crate::log!(
-                        "{name}: ended undecided: should the arbiter's record name this host, reset it"
+                        "{name}: ended undecided: epoch {epoch} and its twin are destroyed; should the \
+                         arbiter's record name this host, reset it"
                     );
                     return Life::Stopped;
                 }

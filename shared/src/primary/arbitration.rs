@@ -27,7 +27,7 @@ pub(super) struct Arbitration {
     term: Option<u64>,
 }
 
-/// Times that the arbiter is asked when protection starts.
+/// Times that the arbiter is asked when protection starts, and before it ends without a decision.
 const START_TRIES: u32 = 3;
 
 impl Arbitration {
@@ -100,14 +100,22 @@ impl Protection<'_> {
             self.arbitration.term(),
             arbiter.own(),
             self.program.has_revivable_epoch(),
-            control.has_farewell(),
+            control.parting(self.session).is_some(),
         );
         let Some(settling) = begun else { return Ok(()) };
-        let pause = match capture.pause() {
-            Ok(pause) => Some(pause),
-            // There is nothing to stand still; but it may live on the backup.
-            Err(error) if error.errno == Errno::ESRCH => None,
-            Err(error) => return Err(error.into()),
+        // Told first: a helper that finds this lets the guest run when it may.
+        self.state = State::Undecided;
+        self.write_status(control, &EpochFigures::default());
+        let pause = if self.is_handing_over {
+            // It stands still already.
+            None
+        } else {
+            match capture.pause() {
+                Ok(pause) => Some(pause),
+                // There is nothing to stand still; but it may live on the backup.
+                Err(error) if error.errno == Errno::ESRCH => None,
+                Err(error) => return Err(error.into()),
+            }
         };
         let decided = self.ask_until_decided(&arbiter, settling, control);
         match (&decided, pause) {
@@ -122,13 +130,23 @@ impl Protection<'_> {
     /// stops.
     pub fn know_term(&mut self) -> Result<bool, ProtectError> {
         let Some(program) = self.arbitration.program else { return Ok(true) };
+        let mut is_told = false;
         while self.arbitration.term.is_none() {
             match take_up(&program, &self.name) {
                 Ok(term) => self.arbitration.term = Some(term),
+                Err(ProtectError::Arbiter(error)) if !is_told => {
+                    is_told = true;
+                    crate::log!(
+                        "{}: {error}: the guest runs unprotected until its term is known",
+                        self.name
+                    );
+                }
                 Err(ProtectError::Arbiter(_)) => {}
                 Err(error) => return Err(error),
             }
-            if self.interruption(ARBITER_RETRY_MS * 1000)?.is_some() {
+            // By the clock: a core of its own would ask in every turn.
+            clock::sleep_us(ARBITER_RETRY_MS * 1000);
+            if self.interruption(0)?.is_some() {
                 return Ok(false);
             }
         }
@@ -141,21 +159,22 @@ impl Protection<'_> {
         mut settling: Settling,
         control: Control<'_>,
     ) -> Result<(), ProtectError> {
+        let mut tries = 0;
         loop {
-            match settling.next(clock::monotonic_us(), control.has_farewell()) {
+            let has_parted = control.parting(self.session).is_some();
+            match settling.next(clock::monotonic_us(), has_parted) {
                 Next::Ask(_) => {
+                    tries += 1;
                     let why = arbiter.settle(&self.name, &mut settling, clock::monotonic_us());
-                    if let Some(error) = why.filter(|_| self.state != State::Undecided) {
+                    if let Some(error) = why.filter(|_| tries == 1) {
                         crate::log!(
                             "{}: the backup is lost, and {error}: the guest is paused, its output \
                              held, until there is a decision",
                             self.name
                         );
-                        self.state = State::Undecided;
-                        self.write_status(control, &EpochFigures::default());
                     }
                 }
-                Next::Wait { .. } if self.program.is_stop_wanted() => {
+                Next::Wait { .. } if self.program.is_stop_wanted() && tries >= START_TRIES => {
                     return Err(ProtectError::Undecided);
                 }
                 Next::Wait { .. } => clock::sleep_us(REST_US),

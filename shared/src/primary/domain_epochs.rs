@@ -88,9 +88,14 @@ impl Checkpointed for DomainEpochs<'_, '_, '_> {
     }
 
     fn interruption(&mut self, rest_us: u64) -> Result<Option<SessionEnd>, ProtectError> {
-        let may_hand_over = self.is_protected && signals::take_hand_over();
-        if may_hand_over && self.protection.is_hand_over_possible() {
-            return Ok(Some(SessionEnd::HandOver));
+        if signals::take_hand_over() {
+            if self.is_protected && self.protection.is_hand_over_possible() {
+                return Ok(Some(SessionEnd::HandOver));
+            }
+            if !self.is_protected {
+                let name = &self.protection.name;
+                crate::log!("{name}: not handed over, since it is not protected");
+            }
         }
         self.protection.interruption(rest_us)
     }

@@ -105,7 +105,7 @@ impl fmt::Display for ProtectError {
                 HolderOf(record)
             ),
             Self::NotHandedOver => f.write_str(
-                "the backup did not answer when it was handed the guest, which runs on here, \
+                "the backup did not take the guest that it was handed, which runs on here, \
                  unprotected: see what the backup says, and start protection again",
             ),
             Self::HandOverUnknown => f.write_str(

@@ -14,7 +14,7 @@ use crate::platform::linux::errno::ErrnoText;
 use crate::platform::linux::process;
 use crate::platform::linux::status_file::{StatusError, find_record};
 use crate::platform::linux::{clock, signals};
-use crate::ring::Control;
+use crate::ring::{Control, Parting};
 use crate::status::{Role, State};
 use rustix::io::Errno;
 
@@ -101,20 +101,19 @@ impl Protection<'_> {
         capture: &Capture<'_>,
         control: Control<'_>,
     ) -> Result<(), ProtectError> {
-        if control.has_farewell() {
-            return Ok(());
+        match control.parting(self.session) {
+            Some(Parting::Answered) => return Ok(()),
+            // It revives nothing: the guest runs on here.
+            Some(Parting::OfItself) => {}
+            None if !self.arbitration.is_there() => return Err(ProtectError::HandOverUnknown),
+            None => match self.settle(capture, control) {
+                Ok(()) => {}
+                Err(ProtectError::LivesElsewhere(_)) => return Ok(()),
+                Err(error) => return Err(error),
+            },
         }
-        if !self.arbitration.is_there() {
-            return Err(ProtectError::HandOverUnknown);
-        }
-        match self.settle(capture, control) {
-            Ok(()) => {
-                capture.resume()?;
-                self.program.close_gate()?;
-                Err(ProtectError::NotHandedOver)
-            }
-            Err(ProtectError::LivesElsewhere(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        capture.resume()?;
+        self.program.close_gate()?;
+        Err(ProtectError::NotHandedOver)
     }
 }

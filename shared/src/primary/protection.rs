@@ -41,6 +41,10 @@ pub(super) struct Protection<'a> {
     pub arbitration: Arbitration,
     pub program: Program<'a>,
     pub status: StatusFile,
+    /// The newest session's number.
+    pub session: u64,
+    /// The guest was paused for good, for the backup to go on with it.
+    pub is_handing_over: bool,
     /// A killed helper's gate is still there; it is taken over with the first session.
     pub has_left_gate: bool,
     pub status_due_us: u64,
@@ -101,7 +105,7 @@ impl Protection<'_> {
         self.status.remove();
         match end {
             SessionEnd::HandOver => crate::log!(
-                "{}: handed over, the guest lives on the backup: destroy the paused one here",
+                "{}: handed over: once the guest is seen alive on the backup, destroy the paused one here",
                 self.name
             ),
             _ => crate::log!("{}: protection ended, the guest runs on", self.name),
@@ -140,6 +144,7 @@ impl Protection<'_> {
             else {
                 return Ok(SessionEnd::Stop);
             };
+            self.session = session;
             let mut output =
                 EpochOutput::new(producer, session, self.options.replication.timeout_ms);
             let end = match self.session(capture, &mut output) {
@@ -149,6 +154,7 @@ impl Protection<'_> {
             match end {
                 SessionEnd::HandOver => {
                     capture.pause()?.leave();
+                    self.is_handing_over = true;
                     return Ok(end);
                 }
                 SessionEnd::Stop => return Ok(end),

@@ -59,16 +59,19 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     let xen = Xen::open()?;
     let mut store = open_xenstore(XENSTORE_ANSWER_MS_MAX_PRIMARY)?;
     let (domid, name) = find_domain(&mut store, options.domain)?;
-    let checked = preconditions::check(&xen, &mut store, domid);
+    let checked = preconditions::check(&xen, &mut store, domid).map(drop);
     let is_paused = matches!(checked, Err(CaptureError::Refused(Refusal::Paused)));
     if !is_paused {
         checked?;
     }
     let status = StatusFile::create(options.state_directory, &name, Role::Primary)?;
+    if is_paused && !was_left_undecided(&status, domid) {
+        checked?;
+    }
     let arbitration =
         Arbitration::begin(options.arbiter, HostId(port.interfaces()[0].mac()), &name)?;
     if is_paused {
-        resume_undecided(&xen, &status, domid)?;
+        xen.unpausedomain(domid)?;
         preconditions::check(&xen, &mut store, domid)?;
     }
     signals::install();
@@ -111,6 +114,8 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         arbitration,
         program,
         status,
+        session: 0,
+        is_handing_over: false,
         has_left_gate,
         status_due_us: 0,
         state: State::Connecting,
@@ -189,14 +194,11 @@ fn release_previous(
     Ok(())
 }
 
-/// Lets a guest run that an earlier helper has paused because nobody had decided whether it may: now
-/// it may. What another tool has paused stays so.
-fn resume_undecided(xen: &Xen, status: &StatusFile, domid: Domid) -> Result<(), ProtectError> {
+/// Whether an earlier helper has paused this domain because nobody had decided whether it may run. What
+/// another tool has paused stays so.
+fn was_left_undecided(status: &StatusFile, domid: Domid) -> bool {
     let is_ours = |record: &SavedRecord| record.domid == domid && record.state == State::Undecided;
-    if status.previous().is_some_and(is_ours) {
-        xen.unpausedomain(domid)?;
-    }
-    Ok(())
+    status.previous().is_some_and(is_ours)
 }
 
 /// Opens the gate, unless a helper that was killed has left one at this very domain, and no arbiter has

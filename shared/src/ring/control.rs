@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 use super::SharedMemory;
 use super::counters::{LinkCounters, RehearsalFigures};
 use super::key_words::KEY_AREA_SIZE;
-use super::session::{GoodbyeReason, Phase, RefusalText};
+use super::session::{GoodbyeReason, Parting, Phase, RefusalText};
 use super::view::CONTROL_OFFSET;
 use crate::limits::{PAGE_SIZE, REFUSAL_TEXT_SIZE_MAX};
 
@@ -20,7 +20,7 @@ const ACKED_EPOCH: usize = 16;
 const PEER_PHASE: usize = 24;
 const LAST_HEARD: usize = 32;
 const LEAVING: usize = 40;
-const FAREWELL: usize = 48;
+const PARTING: usize = 48;
 pub(super) const KEY_TAKEN: usize = 56;
 const COUNTERS: usize = 64;
 const PEER_REFUSAL: usize = 512;
@@ -72,7 +72,6 @@ impl<'a> Control<'a> {
     pub fn announce_session(&self, session: u64) {
         assert!(session != 0 && self.domain_session() == 0);
         self.store(GOODBYE, 0);
-        self.store(FAREWELL, 0);
         self.store(ACKED_EPOCH, 0);
         self.store(PEER_PHASE, Phase::Idle as u64);
         self.set_peer_figures(&RehearsalFigures::default());
@@ -149,16 +148,19 @@ impl<'a> Control<'a> {
         self.store(LEAVING, u64::from(is_leaving));
     }
 
-    /// Primary: whether the backup has left the last session for good, of its own accord or in answer to
-    /// our goodbye: it revives nothing of that session.
+    /// Primary: how the backup has parted from this session, once it has for good.
     #[must_use]
-    pub fn has_farewell(&self) -> bool {
-        self.load(FAREWELL) != 0
+    pub fn parting(&self, session: u64) -> Option<Parting> {
+        let word = self.load(PARTING);
+        if word >> 1 != session || session == 0 {
+            return None;
+        }
+        Some(if word & 1 == 1 { Parting::Answered } else { Parting::OfItself })
     }
 
     /// Primary: says so, before the session is dropped or the leave is over.
-    pub fn note_farewell(&self) {
-        self.store(FAREWELL, 1);
+    pub fn note_parting(&self, session: u64, parting: Parting) {
+        self.store(PARTING, session << 1 | u64::from(parting == Parting::Answered));
     }
 
     /// When the last authentic frame came, in microseconds of this host's monotonic clock; 0

@@ -41,7 +41,7 @@ pub use control::Control;
 pub use counters::{LinkCounters, ProcessFigures, RehearsalFigures};
 pub use entry::{Encoding, Entry, EntryKind, RingError};
 pub use producer::Producer;
-pub use session::{GoodbyeReason, Phase, RefusalText};
+pub use session::{GoodbyeReason, Parting, Phase, RefusalText};
 
 use crate::platform::linux::memory::{MemoryError, SharedMemory};
 use view::View;

@@ -41,6 +41,15 @@ impl Phase {
     }
 }
 
+/// How the backup has parted from a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// It took leave by itself: it revives nothing.
+    OfItself,
+    /// It has heard our goodbye, and does what that says.
+    Answered,
+}
+
 /// Why one end takes leave of the other, so that the twin is *not* revived, but for one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -26,6 +26,8 @@ pub enum StandBy {
     Works,
     /// Its primary is lost, with this epoch complete.
     Settles(Settling, u64),
+    /// The operator ends it: the primary is told, and the twin destroyed.
+    Stops,
     /// The guest lives here.
     Lives,
     /// It is not there.
@@ -70,6 +72,13 @@ impl Backup {
         }
     }
 
+    pub fn stop(&mut self) {
+        if matches!(self.stand_by, StandBy::Works | StandBy::Settles(..)) {
+            self.commit.ring.control().set_stop(GoodbyeReason::Ended);
+            (self.stand_by, self.question) = (StandBy::Stops, None);
+        }
+    }
+
     pub fn start(&mut self, now_us: u64) {
         if matches!(self.stand_by, StandBy::Ended) {
             self.incarnation += 1;
@@ -90,7 +99,8 @@ impl Backup {
         match self.stand_by {
             StandBy::Works => self.work(context),
             StandBy::Settles(settling, epoch) => self.settle(settling, epoch, context),
-            StandBy::Lives | StandBy::Ended => {}
+            StandBy::Stops if self.receive.is_none() => self.kill(),
+            StandBy::Stops | StandBy::Lives | StandBy::Ended => {}
         }
     }
 

@@ -110,7 +110,7 @@ impl Duel {
     /// Something fails, or is well again.
     fn trouble(&mut self) {
         let host = usize::try_from(self.random.below(2)).unwrap();
-        match self.random.below(17) {
+        match self.random.below(18) {
             0..3 => self.network.cut = [self.random.chance(500), self.random.chance(500)],
             3 => self.network.cut = [true; 2],
             4..6 => self.network.cut = [false; 2],
@@ -123,6 +123,7 @@ impl Duel {
             13 => self.backup.kill(),
             14 => self.backup.kill_receive(),
             15 => self.primary.hand_over(),
+            16 => self.backup.stop(),
             _ if self.random.chance(300) => self.primary.kill_host(),
             _ => {
                 self.primary.start_protect();

@@ -7,7 +7,7 @@ use pollux::gate::EpochOrder;
 use pollux::limits::EPOCH_REVIVABLE_FIRST;
 use pollux::link::ship::Ship;
 use pollux::link::{Activity, LinkOptions};
-use pollux::ring::{Consumer, GoodbyeReason, Ring};
+use pollux::ring::{Consumer, GoodbyeReason, Parting, Ring};
 
 use crate::arbiter::{Arbiter, Question, host_id};
 use crate::mutation::Mutation;
@@ -60,6 +60,8 @@ pub struct Primary {
     output_due_us: u64,
     question: Option<Question>,
     term: u64,
+    /// The newest session's number.
+    session: u64,
     has_revivable_epoch: bool,
     ends_after_settling: bool,
     /// For a mutation: the newest epoch that was ever acknowledged.
@@ -101,6 +103,7 @@ impl Primary {
             output_due_us: now_us,
             question: None,
             term: 0,
+            session: 0,
             has_revivable_epoch: false,
             ends_after_settling: false,
             acknowledged_ever: 0,
@@ -246,6 +249,9 @@ impl Primary {
         let ended = self.capture.produced_epoch;
         self.capture.step(if self.guest == Guest::Running { PACE } else { 0 });
         let tag = self.capture.tag();
+        if self.capture.is_up() {
+            self.session = tag & 0xff_ffff;
+        }
         for epoch in ended + 1..=self.capture.produced_epoch {
             context.checker.note_checkpoint((tag, epoch), self.output);
             if epoch >= EPOCH_REVIVABLE_FIRST {
@@ -278,8 +284,8 @@ impl Primary {
     /// The session is over: who lives must be settled before anything leaves.
     fn end_session(&mut self, is_end: bool, context: &mut Context<'_>) {
         self.ends_after_settling = is_end;
-        let has_farewell = self.capture.ring.control().has_farewell()
-            || context.mutation == Some(Mutation::PrimaryIgnoresArbiter);
+        let has_farewell =
+            self.parting().is_some() || context.mutation == Some(Mutation::PrimaryIgnoresArbiter);
         let own = host_id(PRIMARY);
         match Settling::begin(self.term, own, self.has_revivable_epoch, has_farewell) {
             Some(settling) => {
@@ -290,15 +296,19 @@ impl Primary {
         }
     }
 
+    fn parting(&self) -> Option<Parting> {
+        self.capture.ring.control().parting(self.session)
+    }
+
     fn finish_hand_over(&mut self, context: &mut Context<'_>) {
-        match self.capture.ring.control().has_farewell() {
-            true => self.kill_protect(),
-            false => self.end_session(true, context),
+        match self.parting() {
+            Some(Parting::Answered) => self.kill_protect(),
+            _ => self.end_session(true, context),
         }
     }
 
     fn settle(&mut self, mut settling: Settling, context: &mut Context<'_>) {
-        let has_farewell = self.capture.ring.control().has_farewell();
+        let has_farewell = self.parting().is_some();
         let next = match self.question {
             Some(_) => Next::Ask(Claim { term: self.term, own: host_id(PRIMARY) }),
             None => settling.next(context.now_us, has_farewell),

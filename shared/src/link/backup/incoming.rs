@@ -6,7 +6,7 @@ use crate::link::assembly::Accepted;
 use crate::link::event::LinkEvent;
 use crate::link::leaving::Then;
 use crate::link::process::{Ending, LinkProcess};
-use crate::ring::{GoodbyeReason, Producer};
+use crate::ring::{GoodbyeReason, Phase, Producer};
 use crate::wire::{
     Confirm, Frame, FrameType, Goodbye, Hello, HelloReply, Malformed, OVERHEAD_SIZE, ReplyStatus,
 };
@@ -84,11 +84,14 @@ impl BackupLink {
         if !channel.open(now_us, path, &mut frame, &mut self.paths, &mut self.counters) {
             return Ok(());
         }
-        let goodbye = frame.header.frame_type == FrameType::Goodbye;
         if !self.is_in_session() {
             // The last session's. Its peer may have missed our Farewell.
-            self.farewell_due |= goodbye && !self.is_too_late;
-            self.counters.frames_unexpected += u64::from(!goodbye);
+            if frame.header.frame_type == FrameType::Goodbye {
+                let Goodbye { reason } = Goodbye::parse(frame.body)?;
+                self.farewell_due |= self.has_done(reason);
+            } else {
+                self.counters.frames_unexpected += 1;
+            }
             return Ok(());
         }
         ring.control().set_last_heard_us(now_us);
@@ -96,8 +99,15 @@ impl BackupLink {
         match (frame.header.frame_type, self.state) {
             (FrameType::Data, State::Up) => self.handle_data(now_us, &frame, ring),
             (FrameType::Heartbeat, _) => Ok(()),
-            (FrameType::Goodbye, _) => {
+            (FrameType::Goodbye, state) => {
                 let Goodbye { reason } = Goodbye::parse(frame.body)?;
+                let is_taken =
+                    matches!(state, State::Up) && ring.control().phase() == Phase::Protected;
+                if reason == GoodbyeReason::HandOver && !is_taken {
+                    // There is no twin, or none any more, that could live: that is not answered.
+                    self.counters.frames_unexpected += 1;
+                    return Ok(());
+                }
                 self.farewell_due = true;
                 self.events.report(LinkEvent::Goodbye(reason));
                 self.lose(Some(reason), ring);
@@ -112,6 +122,14 @@ impl BackupLink {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the last session ended as this goodbye wants it to: the twin is gone, or it was handed the
+    /// guest.
+    fn has_done(&self, reason: GoodbyeReason) -> bool {
+        self.ended_by.is_some_and(|by| {
+            (by == GoodbyeReason::HandOver) == (reason == GoodbyeReason::HandOver)
+        })
     }
 
     fn handle_data(

@@ -48,8 +48,9 @@ pub struct BackupLink {
     /// Hello of each size: answering only the last one would hide which sizes pass.
     replies: Deque<(HelloReply, usize), REPLY_COUNT_MAX>,
     farewell_due: bool,
-    /// The last session was lost by silence, and commit may take over: a goodbye comes too late.
-    is_too_late: bool,
+    /// The goodbye that the last session ended with, the peer's or our own; none when it was lost by
+    /// silence and commit may take over: then a goodbye comes too late.
+    ended_by: Option<GoodbyeReason>,
     refuse_due: bool,
     /// When the primary is told next how a rehearsal goes.
     figures_due_us: u64,
@@ -74,7 +75,7 @@ impl BackupLink {
             session_number: 0,
             replies: Deque::new(),
             farewell_due: false,
-            is_too_late: false,
+            ended_by: None,
             refuse_due: false,
             figures_due_us: 0,
             counters: LinkCounters::default(),

@@ -71,7 +71,7 @@ impl BackupLink {
     /// The session is over without our doing.
     pub(super) fn lose(&mut self, goodbye: Option<GoodbyeReason>, ring: &Producer) {
         self.counters.frame_size = 0;
-        self.is_too_late = goodbye.is_none();
+        self.ended_by = goodbye;
         ring.control().drop_session(goodbye);
         match self.state {
             State::Leaving(leaving) => self.left(leaving.then),
@@ -96,7 +96,7 @@ impl BackupLink {
         ring: &Producer,
     ) {
         self.counters.frame_size = 0;
-        self.is_too_late = false;
+        self.ended_by = Some(reason);
         ring.control().drop_session(Some(reason));
         if self.is_in_session() {
             let leave_us = self.channel.as_ref().expect("a session has a channel").leave_us;

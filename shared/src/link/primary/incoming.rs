@@ -3,7 +3,7 @@
 use super::{PrimaryLink, State};
 use crate::link::calling::Heard;
 use crate::link::event::LinkEvent;
-use crate::ring::{Consumer, Phase, RefusalText};
+use crate::ring::{Consumer, Parting, Phase, RefusalText};
 use crate::wire::{
     Ack, Figures, Frame, FrameType, Goodbye, HelloReply, Malformed, OVERHEAD_SIZE, Refuse,
 };
@@ -70,7 +70,7 @@ impl PrimaryLink {
             }
             FrameType::Farewell => {
                 if let State::Leaving(leaving) = self.state {
-                    ring.control().note_farewell();
+                    ring.control().note_parting(self.session_number, Parting::Answered);
                     self.left(leaving.then, ring);
                 }
                 Ok(())

@@ -7,7 +7,7 @@ use crate::link::channel::{Channel, Side, patience};
 use crate::link::endpoint::frame_size;
 use crate::link::event::LinkEvent;
 use crate::link::leaving::{Leaving, Then};
-use crate::ring::{Consumer, GoodbyeReason, Phase};
+use crate::ring::{Consumer, GoodbyeReason, Parting, Phase};
 use crate::wire::{Confirm, SessionParts};
 
 /// Data that has not passed for so many timeouts, while the peer is heard, does not pass.
@@ -87,7 +87,7 @@ impl PrimaryLink {
     /// The peer has ended the session.
     pub(super) fn lose(&mut self, goodbye: GoodbyeReason, ring: &Consumer) {
         self.counters.frame_size = 0;
-        ring.control().note_farewell();
+        ring.control().note_parting(self.session_number, Parting::OfItself);
         ring.control().drop_session(Some(goodbye));
         match self.state {
             State::Leaving(leaving) => self.left(leaving.then, ring),

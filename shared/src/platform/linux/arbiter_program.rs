@@ -103,7 +103,7 @@ impl ArbiterProgram {
     /// # Errors
     /// [`ArbiterError`] when it cannot.
     pub fn check(&self, domain: &str) -> Result<(), ArbiterError> {
-        self.ask(&["get", domain]).map(drop)
+        self.ask(&["check", domain]).map(drop)
     }
 
     /// Asks once if it is time to, and tells why there is no decision yet.
