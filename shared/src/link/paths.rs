@@ -76,7 +76,8 @@ impl Paths {
     /// An authentic packet came.
     pub fn note_heard(&mut self, path: usize, packet_number: u64, now_us: u64) {
         let path = &mut self.paths[path];
-        path.packet_end = path.packet_end.max(packet_number + 1);
+        // A peer that damages itself may count to the end.
+        path.packet_end = path.packet_end.max(packet_number.saturating_add(1));
         (path.heard_us, self.heard_us) = (now_us, now_us);
     }
 
@@ -165,6 +166,14 @@ mod tests {
     use super::*;
 
     const HEARTBEAT_US: u64 = 100_000;
+
+    #[test]
+    fn the_last_packet_number_is_one_like_others() {
+        let mut paths = Paths::new(2);
+        paths.start_session(0, HEARTBEAT_US);
+        paths.note_heard(0, u64::MAX, 1);
+        assert!(!paths.may_be_copy(0, u64::MAX - 1) && paths.may_be_copy(1, 7));
+    }
 
     /// Two links, and what becomes of their frames.
     struct Run {
