@@ -35,45 +35,42 @@ pub struct StatusOptions<'a> {
 pub const PRIMARY_HELP: &str = "\
 primary-helper: protects a running Xen guest, so that it survives the loss of this host
 
-    primary-helper protect --domain NAME|ID --config XL.CFG --link IFACE=PEER_MAC --key-file FILE
-                           --arbiter exec:PATH | --no-arbiter
-                           [--interval-ms 25|auto] [--pause-target-us 500] [--timeout-ms 500]
-                           [--gate plug|none] [--ring 64M] [--delta-cache 64M]
-                           [--capture-core N] [--ship-core N] [--state-dir /run/pollux]
-    primary-helper rehearse --link IFACE=PEER_MAC --key-file FILE [--memory 1G] [--dirty-pages 1000]
-                           [--hot-percent 90] [--change-bytes 256] [--trace FILE] [--seconds 10]
-                           [--epochs N] [--interval-ms 25|auto] [--pause-target-us 500]
-                           [--timeout-ms 500] [--ring 64M] [--delta-cache 64M] [--capture-core N] [--ship-core N]
-    primary-helper status  [--domain NAME] [--state-dir /run/pollux]
-    primary-helper switch-over --domain NAME [--state-dir /run/pollux]
+  primary-helper protect --domain NAME|ID --config XL.CFG --link IFACE=PEER_MAC --key-file FILE
+    --arbiter exec:PATH | --no-arbiter [--interval-ms 25|auto] [--pause-target-us 500]
+    [--timeout-ms 500] [--gate plug|none] [--ring 64M] [--delta-cache 64M]
+    [--capture-core N] [--ship-core N] [--state-dir /run/pollux]
+  primary-helper rehearse --link IFACE=PEER_MAC --key-file FILE [--memory 1G] [--dirty-pages 1000]
+    [--hot-percent 90] [--change-bytes 256] [--trace FILE] [--seconds 10] [--epochs N]
+    [--interval-ms to --ship-core, as for protect]
+  primary-helper status [--domain NAME] [--state-dir /run/pollux]
+  primary-helper switch-over --domain NAME [--state-dir /run/pollux]
 
-    --domain        the running guest, by name or domid
-    --config        its xl configuration; the backup builds the twin from it
-    --link          interface of the replication network, and the backup's MAC address there; up to 4
-                    times for redundant links, the fastest first, in the same order on both hosts
-    --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
-                    SIGUSR2: read it again for the next session
-    --arbiter       program that decides which host lives when the link is cut (docs/arbiter.md)
-    --no-arbiter    there is none: both hosts may live then
-    --interval-ms   time between checkpoints, 5 to 10000; auto: as short as the costs allow
-    --pause-target-us  longest pause wanted; pages that would not fit into it are copied before
-    --timeout-ms    silence after which the backup counts as lost, 50 to 60000
-    --gate          plug holds the guest's output until the backup has its state; none does not
-    --ring          memory, locked, for pages on their way; an epoch's should fit
-    --delta-cache   memory, locked, for pages as they were sent last, so that only changes are
-                    sent; 1/512 of it more for its table; K, M or G; 0 for none
-    --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)
+  --domain       the running guest, by name or domid
+  --config       its xl configuration; the backup builds the twin from it
+  --link         replication interface, and the backup's MAC address there; up to 4 times, the
+                 fastest first, in the same order on both hosts
+  --key-file     64 hexadecimal digits, the same on both hosts, readable by the owner alone;
+                 SIGUSR2: read it again for the next session
+  --arbiter      program that decides which host lives when the link is cut (docs/arbiter.md)
+  --no-arbiter   there is none: both hosts may live then
+  --interval-ms  time between checkpoints, 5 to 10000; auto: as short as the costs allow
+  --pause-target-us  longest pause wanted; pages that would not fit into it are copied before
+  --timeout-ms   silence after which the backup counts as lost, 50 to 60000
+  --gate         plug holds the guest's output until the backup has its state; none does not
+  --ring         memory, locked, for pages on their way; an epoch's should fit
+  --delta-cache  memory, locked, for pages as they were sent last; 1/512 more for its table
+  --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)
 
-switch-over has the running protect hand its guest over to the backup, where it lives from then on.
+switch-over has the running protect hand its guest over to the backup.
 
-rehearse sends an invented guest to `backup-helper stand-by`, and prints what it measured; no Xen needed:
-    --memory        its memory, 1M to 12G; the backup needs twice as much, and up to 1G more
-    --dirty-pages   pages that it writes in an interval (with auto: in 25 ms), evenly spread
-    --hot-percent   share of them that is the same in every interval; the others are anywhere
-    --change-bytes  bytes that change in each, 1 to 4096
-    --trace         replay the recorded writes of a guest instead, of the trace's own size and speed
-    --seconds       how long to measure; the default for a trace is once through it
-    --epochs        measure so many epochs, if they are over before that time
+rehearse sends an invented guest to `backup-helper stand-by` and prints what it measured, without Xen:
+  --memory       1M to 12G; the backup needs twice as much, and up to 1G more
+  --dirty-pages  pages written in an interval (with auto: in 25 ms)
+  --hot-percent  share of them that is the same in every interval
+  --change-bytes  bytes that change in each, 1 to 4096
+  --trace        replay a recorded guest instead
+  --seconds      how long to measure; for a trace, once through it
+  --epochs       measure so many, if they are over before that time
 
 `doctor` is not part of this version.
 Exit status: 0 ended as asked, 1 failed, 2 usage.
