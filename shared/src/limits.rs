@@ -141,6 +141,9 @@ pub const ARBITER_ANSWER_MS_MAX: u32 = 5_000;
 /// Milliseconds after which an arbiter that has not decided is asked again.
 pub const ARBITER_RETRY_MS: u64 = 1_000;
 
+/// Microseconds between two looks at everything else while the arbiter is not asked.
+pub const ARBITER_REST_US: u64 = 10_000;
+
 /// Bytes of the text in which the backup says why it refuses a domain.
 pub const REFUSAL_TEXT_SIZE_MAX: usize = 200;
 

@@ -116,3 +116,11 @@ pub fn open_links(links: &Links<'_>) -> Result<MultiPort<PacketSocket>, StartErr
     }
     Ok(port)
 }
+
+/// Says what it means that nobody decides who may run `guest`.
+pub fn warn_without_arbiter(guest: &str) {
+    crate::log!(
+        "WARNING: --no-arbiter: when the link is cut and both hosts live, both will run {guest} with \
+         its output open"
+    );
+}

@@ -38,8 +38,15 @@ pub struct Settling {
 }
 
 impl Settling {
-    /// The session that is over began in `term`. There is nothing to settle when it brought no epoch that
-    /// could be revived, or when the other end has said that it does not go on with the guest.
+    /// The session that is over began in `term`, and the other end may go on with its guest.
+    #[must_use]
+    pub const fn new(term: u64, own: HostId) -> Self {
+        let claim = Claim { term, own };
+        Self { claim, ask_at_us: 0, is_unanswered: false, verdict: None }
+    }
+
+    /// The same, if it is needed: there is nothing to settle when the session brought no epoch that could
+    /// be revived, or when the other end has said that it does not go on with the guest.
     #[must_use]
     pub fn begin(
         term: u64,
@@ -47,9 +54,7 @@ impl Settling {
         has_revivable_epoch: bool,
         has_farewell: bool,
     ) -> Option<Self> {
-        let claim = Claim { term, own };
-        let settling = Self { claim, ask_at_us: 0, is_unanswered: false, verdict: None };
-        (has_revivable_epoch && !has_farewell).then_some(settling)
+        (has_revivable_epoch && !has_farewell).then_some(Self::new(term, own))
     }
 
     /// What is to be done. `has_farewell`: the other end has said that it does not go on with the

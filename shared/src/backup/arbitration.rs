@@ -5,11 +5,9 @@
 
 use super::standing_by::StandingBy;
 use crate::arbiter::{Next, Settling};
+use crate::limits::ARBITER_REST_US;
 use crate::platform::linux::{clock, signals};
 use crate::status::State;
-
-/// Microseconds between two looks while the arbiter is not asked.
-const REST_US: u64 = 10_000;
 
 /// Where the guest lives on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +24,12 @@ impl StandingBy<'_> {
     /// Claims the guest whose primary is lost, until there is a decision.
     pub(super) fn settle(&mut self, epoch: u64) -> Life {
         let Some(arbiter) = self.arbiter else { return Life::Here };
-        let begun = Settling::begin(self.commit.term(), arbiter.own(), true, false);
-        let Some(mut settling) = begun else { return Life::Here };
+        let mut settling = Settling::new(self.commit.term(), arbiter.own());
         loop {
             let name = self.commit.domain_name();
             match settling.next(clock::monotonic_us(), false) {
-                Next::Ask(_) => {
-                    let why = arbiter.settle(name, &mut settling, clock::monotonic_us());
+                Next::Ask(claim) => {
+                    let why = arbiter.settle(name, &mut settling, claim);
                     if let Some(error) = why.filter(|_| self.state != State::Undecided) {
                         crate::log!(
                             "{name}: the primary is lost, and {error}: epoch {epoch} is kept, \
@@ -49,7 +46,7 @@ impl StandingBy<'_> {
                     );
                     return Life::Stopped;
                 }
-                Next::Wait { .. } => clock::sleep_us(REST_US),
+                Next::Wait { .. } => clock::sleep_us(ARBITER_REST_US),
                 Next::Live { term } => {
                     let term = term.unwrap_or(0);
                     crate::log!("{name}: the arbiter lets the guest live here, term {term}");

@@ -26,7 +26,7 @@ use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
 use crate::platform::vector;
 use crate::ring::{Consumer, Ring};
-use crate::start::{StartError, open_links};
+use crate::start::{StartError, open_links, warn_without_arbiter};
 use crate::status::{Role, State};
 use crate::wire::SecretKey;
 use crate::xen::{Xen, XenOpenError};
@@ -75,10 +75,7 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
     };
     let twins = xen.as_ref().zip(store).map(|(xen, store)| TwinHost { xen, store });
     if is_host && arbiter.is_none() {
-        crate::log!(
-            "WARNING: --no-arbiter: when the link is cut and both hosts live, both will run the \
-             guest with its output open"
-        );
+        warn_without_arbiter("the guest");
     }
     let for_what = if is_host { "" } else { " for rehearsals only" };
     crate::log!("{}: standing by{for_what}", options.links.first.interface);

@@ -14,6 +14,8 @@
 
 pub mod aside;
 mod decoding;
+#[cfg(target_os = "linux")]
+mod fault;
 mod intake;
 #[cfg(target_os = "linux")]
 mod mark;
@@ -27,10 +29,12 @@ mod staging_fault;
 #[cfg(target_os = "linux")]
 mod twin;
 
+#[cfg(target_os = "linux")]
+pub use fault::CommitFault;
 pub use intake::{Intake, IntakeFault};
 #[cfg(target_os = "linux")]
 pub use replica::{Mismatch, Replica};
 #[cfg(target_os = "linux")]
-pub use session::{Commit, CommitEvent, CommitFault, CommitOptions, TwinHost};
+pub use session::{Commit, CommitEvent, CommitOptions, TwinHost};
 #[cfg(target_os = "linux")]
 pub use twin::{Twin, TwinFault};

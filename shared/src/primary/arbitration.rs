@@ -8,16 +8,14 @@ use super::protection::{EpochFigures, Protection};
 use super::steps::Attendant as _;
 use crate::arbiter::{HostId, Next, Settling, Verdict};
 use crate::capture::Capture;
-use crate::limits::ARBITER_RETRY_MS;
+use crate::limits::{ARBITER_REST_US, ARBITER_RETRY_MS};
 use crate::options::ArbiterKind;
 use crate::platform::linux::arbiter_program::{ArbiterError, ArbiterProgram};
 use crate::platform::linux::clock;
 use crate::ring::Control;
+use crate::start::warn_without_arbiter;
 use crate::status::State;
 use crate::xen::Errno;
-
-/// Microseconds between two looks while the arbiter is not asked.
-const REST_US: u64 = 10_000;
 
 /// The arbiter, and the term that the guest lives in here.
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +35,7 @@ impl Arbitration {
     /// When the arbiter does not decide, or another host holds the domain.
     pub fn begin(kind: ArbiterKind<'_>, own: HostId, domain: &str) -> Result<Self, ProtectError> {
         let ArbiterKind::Exec(path) = kind else {
-            crate::log!(
-                "WARNING: --no-arbiter: when the link is cut and both hosts live, both will run \
-                 {domain} with its output open"
-            );
+            warn_without_arbiter(domain);
             return Ok(Self { program: None, term: Some(0) });
         };
         let program = ArbiterProgram::open(path, own)?;
@@ -133,7 +128,10 @@ impl Protection<'_> {
         let mut is_told = false;
         while self.arbitration.term.is_none() {
             match take_up(&program, &self.name) {
-                Ok(term) => self.arbitration.term = Some(term),
+                Ok(term) => {
+                    self.arbitration.term = Some(term);
+                    break;
+                }
                 Err(ProtectError::Arbiter(error)) if !is_told => {
                     is_told = true;
                     crate::log!(
@@ -163,9 +161,9 @@ impl Protection<'_> {
         loop {
             let has_parted = control.parting(self.session).is_some();
             match settling.next(clock::monotonic_us(), has_parted) {
-                Next::Ask(_) => {
+                Next::Ask(claim) => {
                     tries += 1;
-                    let why = arbiter.settle(&self.name, &mut settling, clock::monotonic_us());
+                    let why = arbiter.settle(&self.name, &mut settling, claim);
                     if let Some(error) = why.filter(|_| tries == 1) {
                         crate::log!(
                             "{}: the backup is lost, and {error}: the guest is paused, its output \
@@ -177,7 +175,7 @@ impl Protection<'_> {
                 Next::Wait { .. } if self.program.is_stop_wanted() && tries >= START_TRIES => {
                     return Err(ProtectError::Undecided);
                 }
-                Next::Wait { .. } => clock::sleep_us(REST_US),
+                Next::Wait { .. } => clock::sleep_us(ARBITER_REST_US),
                 Next::Live { term } => {
                     self.arbitration.term = term;
                     crate::log!(

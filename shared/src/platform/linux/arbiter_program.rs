@@ -1,12 +1,12 @@
 //! An arbiter that is a program of the operator's: `--arbiter exec:PATH`.
 //!
-//! It is run as `PATH get DOMAIN` or `PATH claim DOMAIN TERM HOLDER`, and its last line is the record
+//! It is run as `PATH get DOMAIN`, `PATH check DOMAIN` or `PATH claim DOMAIN TERM HOLDER`, and its last line is the record
 //! as it is afterwards; `docs/arbiter.md` has the whole contract. What the record means is the
 //! `arbiter` room's business.
 
 use super::clock::monotonic_us;
 use super::command::{CommandError, Program};
-use crate::arbiter::{Claim, HostId, Next, Record, Settling, Verdict};
+use crate::arbiter::{Claim, HostId, Record, Settling, Verdict};
 use crate::limits::ARBITER_ANSWER_MS_MAX;
 use crate::text::FixedText;
 use core::fmt;
@@ -106,14 +106,13 @@ impl ArbiterProgram {
         self.ask(&["check", domain]).map(drop)
     }
 
-    /// Asks once if it is time to, and tells why there is no decision yet.
+    /// Asks once, with the claim that is due, and tells why there is no decision yet.
     pub fn settle(
         &self,
         domain: &str,
         settling: &mut Settling,
-        now_us: u64,
+        claim: Claim,
     ) -> Option<ArbiterError> {
-        let Next::Ask(claim) = settling.next(now_us, false) else { return None };
         let answer = self.claim(domain, claim);
         settling.note(monotonic_us(), answer.ok());
         let forgotten = settling.forgotten().map(|it| ArbiterError::forgotten(it, claim.term));
@@ -146,6 +145,7 @@ impl ArbiterProgram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arbiter::Next;
     use std::os::unix::fs::PermissionsExt;
     use std::string::ToString;
 
@@ -199,8 +199,10 @@ mod tests {
             ("old", "echo 2 02:00:00:00:00:01", ArbiterError::Forgotten { term: 2, known: 5 }),
         ] {
             let (arbiter, folder) = arbiter(name, script);
-            let mut settling = Settling::begin(5, OWN, true, false).unwrap();
-            assert_eq!(arbiter.settle("web", &mut settling, 0), Some(expected));
+            let mut settling = Settling::new(5, OWN);
+            let claim = Claim { term: 5, own: OWN };
+            assert_eq!(settling.next(0, false), Next::Ask(claim));
+            assert_eq!(arbiter.settle("web", &mut settling, claim), Some(expected));
             assert!(matches!(settling.next(0, false), Next::Wait { .. }));
             std::fs::remove_dir_all(folder).unwrap();
         }
