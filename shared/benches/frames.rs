@@ -83,6 +83,7 @@ impl FramePort for Cable {
 
     fn send(
         &mut self,
+        _: u64,
         batch: &mut FrameBatch,
         which: Range<usize>,
         _: usize,

@@ -2,6 +2,7 @@
 
 use super::event::LinkEvent;
 use super::paths::Paths;
+use super::silence::Silence;
 use crate::ring::{LinkCounters, Phase};
 use crate::wire::{Frame, ReplayWindow, Sealer, SessionKeys, TAG_SIZE};
 
@@ -9,7 +10,7 @@ use crate::wire::{Frame, ReplayWindow, Sealer, SessionKeys, TAG_SIZE};
 const SENT_COUNT: usize = 4096;
 
 /// Heartbeats are sent so many times within the shorter of both timeouts.
-const HEARTBEATS_PER_TIMEOUT: u64 = 5;
+const HEARTBEATS_PER_TIMEOUT: u64 = 10;
 
 /// Which of a session's two ends this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +30,15 @@ pub struct Channel {
     sent_us: [u64; SENT_COUNT],
     /// Largest Ethernet payload, in bytes.
     pub frame_size: usize,
-    /// Silence after which the peer is lost, by our own timeout.
+    /// Longest silence that the peer is allowed, by our own timeout.
     pub timeout_us: u64,
-    /// Silence after which each end has lost the other, by the longer of both timeouts.
+    /// Silence after which each end has lost the other, by the longer of both timeouts. An end that has
+    /// learnt to wait for less has only lost it sooner.
     pub leave_us: u64,
     /// Silence after which we send something, by the shorter of both timeouts.
     pub heartbeat_us: u64,
-    last_heard_us: u64,
+    silence: Silence,
     heartbeat_sent_us: u64,
-    last_turn_us: u64,
     /// Longest time between two turns since the peer was heard.
     stall_us: u64,
 }
@@ -55,6 +56,8 @@ impl Channel {
             Side::Backup => (keys.to_primary, keys.to_backup),
         };
         let (own_ms, peer_ms) = timeouts_ms;
+        let timeout_us = u64::from(own_ms) * 1000;
+        let heartbeat_us = u64::from(own_ms.min(peer_ms).max(1)) * 1000 / HEARTBEATS_PER_TIMEOUT;
         Self {
             session: keys.session,
             outgoing,
@@ -63,12 +66,11 @@ impl Channel {
             next_packet: 0,
             sent_us: [0; SENT_COUNT],
             frame_size,
-            timeout_us: u64::from(own_ms) * 1000,
+            timeout_us,
             leave_us: u64::from(own_ms.max(peer_ms)) * 1000,
-            heartbeat_us: u64::from(own_ms.min(peer_ms).max(1)) * 1000 / HEARTBEATS_PER_TIMEOUT,
-            last_heard_us: now_us,
+            heartbeat_us,
+            silence: Silence::new(timeout_us, heartbeat_us, now_us),
             heartbeat_sent_us: now_us,
-            last_turn_us: now_us,
             stall_us: 0,
         }
     }
@@ -130,38 +132,42 @@ impl Channel {
         paths.note_heard(path, packet_number, now_us);
         if !is_new {
             counters.frames_copied += 1;
+            self.silence.note_late(now_us);
             return false;
         }
         self.replay.note(packet_number);
         counters.frames_received += 1;
         counters.bytes_received += Frame::size(frame.body.len()) as u64;
-        (self.last_heard_us, self.stall_us) = (now_us, 0);
+        self.silence.note_heard(now_us);
+        self.stall_us = 0;
         true
     }
 
     /// When the peer was heard last.
     pub fn last_heard_us(&self) -> u64 {
-        self.last_heard_us
+        self.silence.heard_us()
     }
 
-    /// Judges the peer's silence; to be called every turn. The peer is lost when nothing came for
-    /// the timeout: that is the event returned.
+    /// Judges the peer's silence; to be called every turn. The peer is lost when nothing came on any link
+    /// for too long: that is the event returned.
     pub fn judge_silence(
         &mut self,
         now_us: u64,
         phase: Phase,
         counters: &mut LinkCounters,
     ) -> Option<LinkEvent> {
-        let turn_us = now_us.saturating_sub(self.last_turn_us);
-        let silence_us = now_us.saturating_sub(self.last_heard_us);
-        self.last_turn_us = now_us;
+        let turn_us = self.silence.note_turn(now_us);
         self.stall_us = self.stall_us.max(turn_us);
-        if phase == Phase::Protected {
+        let is_protected = phase == Phase::Protected;
+        if is_protected {
+            let silence_us = self.silence.silence_us(now_us);
             counters.silence_us_max = counters.silence_us_max.max(silence_us);
             counters.stall_us_max = counters.stall_us_max.max(turn_us);
+            counters.silence_limit_us = self.silence.limit_us();
         }
-        (silence_us > self.timeout_us * patience(phase)).then_some(LinkEvent::Silent {
-            silent_ms: silence_us / 1000,
+        let patience = (!is_protected).then(|| patience(phase));
+        self.silence.is_lost(now_us, patience).then(|| LinkEvent::Silent {
+            silent_ms: now_us.saturating_sub(self.last_heard_us()) / 1000,
             stall_ms: self.stall_us / 1000,
         })
     }
@@ -188,5 +194,142 @@ pub const fn patience(phase: Phase) -> u64 {
     match phase {
         Phase::Protected => 1,
         Phase::Idle | Phase::CreatingTwin | Phase::Receiving | Phase::Refused => 20,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::wire::{
+        ETHERNET_HEADER_SIZE, EphemeralSecret, EthernetAddress, FrameHeader, FrameType, SecretKey,
+        SessionParts,
+    };
+
+    const TIMEOUT_MS: u32 = 500;
+    const HEARTBEAT_US: u64 = 50_000;
+    const TURN_US: u64 = 10_000;
+    const SETTLED_US: u64 = 100_000_000;
+
+    fn channel(side: Side) -> Channel {
+        let [own, peer] = [4, 5].map(|byte| EphemeralSecret::new([byte; 32]));
+        let parts = SessionParts {
+            primary: EthernetAddress([2, 0, 0, 0, 0, 1]),
+            backup: EthernetAddress([2, 0, 0, 0, 0, 2]),
+            primary_nonce: [1; 32],
+            backup_nonce: [2; 32],
+            primary_public: own.public_key(),
+            backup_public: peer.public_key(),
+        };
+        let agreed = own.agree(&peer.public_key()).unwrap();
+        let keys = SessionKeys::derive(&SecretKey::new([3; 32]), &parts, &agreed);
+        Channel::new(side, keys, 9000, (TIMEOUT_MS, TIMEOUT_MS), 0)
+    }
+
+    /// A backup that hears a primary's heartbeats on two links.
+    struct Run {
+        primary: Channel,
+        backup: Channel,
+        paths: Paths,
+        counters: LinkCounters,
+        now_us: u64,
+        /// What each link adds to a frame's way; none comes while it is cut.
+        delays_us: [Option<u64>; 2],
+        under_way: Vec<(u64, usize, Vec<u8>)>,
+    }
+
+    impl Run {
+        fn new(delays_us: [Option<u64>; 2]) -> Self {
+            let mut paths = Paths::new(2);
+            paths.start_session(0, HEARTBEAT_US);
+            Self {
+                primary: channel(Side::Primary),
+                backup: channel(Side::Backup),
+                paths,
+                counters: LinkCounters::default(),
+                now_us: 0,
+                delays_us,
+                under_way: Vec::new(),
+            }
+        }
+
+        fn heartbeat(&mut self) -> Vec<u8> {
+            let packet_number = self.primary.take_packet_number(self.now_us);
+            let session = self.primary.session();
+            let frame_type = FrameType::Heartbeat;
+            let header = FrameHeader { frame_type, body_size: 0, session, packet_number };
+            let mut bytes = std::vec![0; Frame::size(0)];
+            header.emit(&mut bytes[ETHERNET_HEADER_SIZE..]);
+            let (associated, tag) = bytes.split_at_mut(Frame::size(0) - TAG_SIZE);
+            tag.copy_from_slice(&self.primary.seal(packet_number, associated, &mut []));
+            bytes
+        }
+
+        /// One turn of both; whether the primary is lost.
+        fn turn(&mut self, phase: Phase) -> bool {
+            self.now_us += TURN_US;
+            if self.primary.take_heartbeat_due(self.now_us) {
+                let frame = self.heartbeat();
+                for (path, delay_us) in self.delays_us.into_iter().enumerate() {
+                    let due_us = delay_us.map(|delay_us| self.now_us + delay_us);
+                    self.under_way.extend(due_us.map(|due_us| (due_us, path, frame.clone())));
+                }
+            }
+            for (_, path, mut bytes) in self.under_way.extract_if(.., |it| it.0 <= self.now_us) {
+                let mut frame = Frame::parse(&mut bytes).unwrap();
+                let (paths, counters) = (&mut self.paths, &mut self.counters);
+                self.backup.open(self.now_us, path, &mut frame, paths, counters);
+            }
+            self.backup.judge_silence(self.now_us, phase, &mut self.counters).is_some()
+        }
+
+        fn assert_lives(&mut self, duration_us: u64) {
+            for _ in 0..duration_us / TURN_US {
+                assert!(!self.turn(Phase::Protected), "lost at {} us", self.now_us);
+            }
+        }
+
+        /// For how long nothing was heard when the primary is lost.
+        fn lost_after_us(&mut self, phase: Phase) -> u64 {
+            while !self.turn(phase) {}
+            self.now_us - self.backup.last_heard_us()
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_never_late_is_lost_sooner_than_after_the_timeout() {
+        for settled in [false, true] {
+            let mut run = Run::new([Some(0); 2]);
+            run.assert_lives(if settled { SETTLED_US } else { 1_000_000 });
+            run.delays_us = [None; 2];
+            let limit_us = if settled { 150_000 } else { 500_000 };
+            assert_eq!(run.lost_after_us(Phase::Protected), limit_us + TURN_US);
+        }
+    }
+
+    #[test]
+    fn before_protection_nothing_learnt_counts() {
+        let mut run = Run::new([Some(0); 2]);
+        run.assert_lives(SETTLED_US);
+        run.delays_us = [None; 2];
+        assert_eq!(run.lost_after_us(Phase::Receiving), 20 * 500_000 + TURN_US);
+    }
+
+    #[test]
+    fn both_links_must_be_silent_and_a_slow_one_is_not() {
+        // All that the slow one brings are copies, until it is the only one.
+        for slow_us in [0, 2 * HEARTBEAT_US, 7 * HEARTBEAT_US + TURN_US] {
+            for bad in [0, 1] {
+                let mut delays_us = [Some(slow_us); 2];
+                delays_us[bad] = Some(0);
+                let mut run = Run::new(delays_us);
+                run.assert_lives(SETTLED_US);
+                run.delays_us[bad] = None;
+                run.assert_lives(10_000_000);
+                run.delays_us = [None; 2];
+                assert!(run.lost_after_us(Phase::Protected) <= 500_000 + TURN_US);
+            }
+        }
     }
 }

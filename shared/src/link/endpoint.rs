@@ -27,7 +27,7 @@ pub struct LinkOptions {
     /// MTU of this host's interface in bytes, the smallest one with several links. At least [`FRAME_SIZE_MIN`]; what is above
     /// [`FRAME_SIZE_MAX`] is not used.
     pub mtu: usize,
-    /// Silence after which the peer is taken for lost, in milliseconds; not 0.
+    /// Longest silence before the peer is taken for lost, in milliseconds; not 0.
     pub timeout_ms: u32,
     /// The secret that both hosts share.
     pub key: SecretKey,

@@ -26,7 +26,7 @@ pub enum LinkEvent {
         /// MTU of the peer's interface.
         peer_mtu: usize,
     },
-    /// Nothing authentic came from the peer for the whole timeout.
+    /// Nothing authentic came from the peer for longer than is borne.
     Silent {
         /// Milliseconds since something came.
         silent_ms: u64,

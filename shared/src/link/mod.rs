@@ -15,9 +15,10 @@
 //!   builds a lost frame anew from there (`flight`, `framing`). The backup writes fragments in
 //!   the order of their arrival and publishes entries in their own (`assembly`).
 //! * **Credit.** The primary sends no entry that the backup's ring has no place for.
-//! * **Liveness.** Each end sends something small at least every fifth of the shorter timeout. An end
-//!   that hears nothing authentic for its own timeout gives the session up; data that does not
-//!   pass although the peer is heard ends it with a goodbye.
+//! * **Liveness.** Each end sends something small at least every tenth of the shorter timeout. An end
+//!   that hears nothing authentic gives the session up after its own timeout, or sooner where it has
+//!   learnt that nothing comes late (`silence`); data that does not pass although the peer is heard ends
+//!   it with a goodbye.
 //! * **Several links.** Everything but data goes over all links that the hosts have; data goes over the
 //!   first one on which it arrives (`paths`, `multi_port`). A session lives as long as any of them works.
 //! * **Goodbye.** Tells the peer that silence will not mean death. It is repeated until answered.
@@ -42,6 +43,7 @@ mod primary;
 mod process;
 pub mod receive;
 pub mod ship;
+mod silence;
 
 pub use backup::BackupLink;
 pub use endpoint::LinkOptions;
@@ -50,6 +52,7 @@ pub use multi_port::{Interface, MultiPort};
 pub use port::{FrameBatch, FramePort, Host};
 pub use primary::PrimaryLink;
 pub use process::{Activity, Ending, LinkProcess, Turns};
+pub use silence::Silence;
 
 /// Version of the session protocol: what the messages mean, beside how they look.
 pub const PROTOCOL_VERSION: u16 = 7;

@@ -12,7 +12,7 @@ use core::ops::Range;
 use heapless::Vec;
 
 use super::port::{FrameBatch, FramePort};
-use crate::limits::LINK_COUNT_MAX;
+use crate::limits::{LINK_COUNT_MAX, TIMEOUT_MS_MIN};
 use crate::wire::{EthernetAddress, Frame};
 
 /// A port that can be one of several.
@@ -27,9 +27,10 @@ pub trait Interface: FramePort + Sized {
 /// Both addresses of a frame that goes one way, in their order there.
 type Addresses = [u8; 12];
 
-/// An interface that has refused data so many times in a row is cut off rather than busy: what it refuses
-/// from then on is lost, since the frames behind it must not wait.
-const REFUSALS_MAX: u32 = 64;
+/// An interface that has refused data for so long is cut off rather than busy: what it refuses from then
+/// on is lost, since the heartbeats behind it, which other links would take, must not wait. It is a
+/// heartbeat's interval of the shortest timeout.
+const REFUSED_US_MAX: u64 = TIMEOUT_MS_MIN as u64 * 1000 / 10;
 
 /// The interfaces, in the order in which both hosts were given them.
 #[derive(Debug)]
@@ -39,15 +40,15 @@ pub struct MultiPort<P> {
     incoming: Vec<Addresses, LINK_COUNT_MAX>,
     /// The interface that is asked first next time, so that one with many frames hides no other.
     first: usize,
-    /// How many times in a row data was not taken.
-    refusals: u32,
+    /// Since when no data was taken.
+    refused_since_us: Option<u64>,
 }
 
 impl<P> Default for MultiPort<P> {
     /// A port without interfaces, which are to be added: it carries nothing.
     fn default() -> Self {
         let (ports, outgoing, incoming) = (Vec::new(), Vec::new(), Vec::new());
-        Self { ports, outgoing, incoming, first: 0, refusals: 0 }
+        Self { ports, outgoing, incoming, first: 0, refused_since_us: None }
     }
 }
 
@@ -72,6 +73,7 @@ impl<P: Interface> MultiPort<P> {
     /// Sends frames on one path, with its addresses.
     fn send_on(
         &mut self,
+        now_us: u64,
         path: usize,
         batch: &mut FrameBatch,
         which: Range<usize>,
@@ -79,20 +81,25 @@ impl<P: Interface> MultiPort<P> {
         for number in which.clone() {
             batch.frame_mut(number)[..size_of::<Addresses>()].copy_from_slice(&self.outgoing[path]);
         }
-        self.ports[path].send(batch, which, 0)
+        self.ports[path].send(now_us, batch, which, 0)
     }
 
     /// Sends data on one path. A failure of the interface is none of the link's while there is another.
-    fn send_data(&mut self, path: usize, batch: &mut FrameBatch, which: Range<usize>) -> usize {
+    fn send_data(
+        &mut self,
+        now_us: u64,
+        path: usize,
+        batch: &mut FrameBatch,
+        which: Range<usize>,
+    ) -> usize {
         let count = which.len();
-        match self.send_on(path, batch, which) {
-            Ok(0) | Err(_) if self.refusals >= REFUSALS_MAX => count,
+        match self.send_on(now_us, path, batch, which) {
             Ok(0) | Err(_) => {
-                self.refusals += 1;
-                0
+                let since_us = *self.refused_since_us.get_or_insert(now_us);
+                if now_us.saturating_sub(since_us) >= REFUSED_US_MAX { count } else { 0 }
             }
             Ok(sent) => {
-                self.refusals = 0;
+                self.refused_since_us = None;
                 sent
             }
         }
@@ -101,12 +108,13 @@ impl<P: Interface> MultiPort<P> {
     /// Sends frames on every path; a path that does not take one that another takes has lost it.
     fn send_on_all(
         &mut self,
+        now_us: u64,
         batch: &mut FrameBatch,
         which: Range<usize>,
     ) -> Result<usize, P::Error> {
         let mut sent = None;
         for path in 0..self.ports.len() {
-            sent = Some(better(sent, self.send_on(path, batch, which.clone())));
+            sent = Some(better(sent, self.send_on(now_us, path, batch, which.clone())));
         }
         sent.unwrap_or(Ok(0))
     }
@@ -144,12 +152,13 @@ impl<P: Interface> FramePort for MultiPort<P> {
 
     fn send(
         &mut self,
+        now_us: u64,
         batch: &mut FrameBatch,
         which: Range<usize>,
         data_path: usize,
     ) -> Result<usize, P::Error> {
         if self.ports.len() == 1 {
-            return self.send_on(0, batch, which);
+            return self.send_on(now_us, 0, batch, which);
         }
         let mut at = which.start;
         while at < which.end {
@@ -158,8 +167,8 @@ impl<P: Interface> FramePort for MultiPort<P> {
                 .take_while(|&number| Frame::is_data(batch.frame_mut(number)) == is_data)
                 .count();
             let sent = match is_data {
-                true => self.send_data(data_path, batch, at..at + alike),
-                false => self.send_on_all(batch, at..at + alike)?,
+                true => self.send_data(now_us, data_path, batch, at..at + alike),
+                false => self.send_on_all(now_us, batch, at..at + alike)?,
             };
             at += sent;
             if sent < alike {
@@ -221,6 +230,7 @@ mod tests {
 
         fn send(
             &mut self,
+            _: u64,
             batch: &mut FrameBatch,
             which: Range<usize>,
             _: usize,
@@ -285,7 +295,7 @@ mod tests {
     #[test]
     fn data_goes_out_on_one_link_and_all_else_on_each_with_its_addresses() {
         let mut port = port(3);
-        assert_eq!(port.send(&mut batch(&MIXED), 0..5, 1), Ok(5));
+        assert_eq!(port.send(0, &mut batch(&MIXED), 0..5, 1), Ok(5));
         assert_eq!(sent(&port), [vec![6, 8], vec![6, 4, 4, 8, 4], vec![6, 8]]);
         for (path, wire) in (0..).zip(&port.ports) {
             let expected = addresses(address(path, 2), address(path, 1));
@@ -298,9 +308,9 @@ mod tests {
         let mut port = port(2);
         port.ports[0].room = 2;
         let mut batch = batch(&MIXED);
-        assert_eq!(port.send(&mut batch, 0..5, 0), Ok(2), "the second data frame has no room");
-        assert_eq!(port.send(&mut batch, 2..5, 0), Ok(0));
-        assert_eq!(port.send(&mut batch, 2..5, 1), Ok(3), "by another path it goes on");
+        assert_eq!(port.send(0, &mut batch, 0..5, 0), Ok(2), "the second data frame has no room");
+        assert_eq!(port.send(0, &mut batch, 2..5, 0), Ok(0));
+        assert_eq!(port.send(0, &mut batch, 2..5, 1), Ok(3), "by another path it goes on");
         assert_eq!(sent(&port), [vec![6, 4], vec![6, 4, 8, 4]]);
     }
 
@@ -309,22 +319,25 @@ mod tests {
         let mut port = port(2);
         port.ports[0].room = 0;
         let mut batch = batch(&[FrameType::Data, FrameType::Heartbeat]);
-        let tries = (1..).find(|_| port.send(&mut batch, 0..2, 0) == Ok(2)).unwrap();
-        assert_eq!(tries, REFUSALS_MAX + 1);
+        // However seldom the process has its turn.
+        let taken = [10_000, 10_900, 14_900, 15_000]
+            .map(|now_us| port.send(now_us, &mut batch, 0..2, 0).unwrap());
+        assert_eq!(taken, [0, 0, 0, 2]);
         assert_eq!(sent(&port), [vec![], vec![6]]);
         port.ports[0].room = 1;
-        assert_eq!(port.send(&mut batch, 0..2, 0), Ok(2));
-        assert_eq!((port.refusals, sent(&port)), (0, std::vec![vec![4], vec![6, 6]]));
+        assert_eq!(port.send(0, &mut batch, 0..2, 0), Ok(2));
+        assert_eq!(sent(&port), [vec![4], vec![6, 6]]);
+        assert_eq!(port.send(20_000, &mut batch, 0..2, 0), Ok(0), "it is only busy");
     }
 
     #[test]
     fn an_interface_that_fails_is_an_error_only_when_all_do() {
         let mut port = port(2);
         port.ports[0].has_failed = true;
-        assert_eq!(port.send(&mut batch(&MIXED[..2]), 0..2, 0), Ok(1));
+        assert_eq!(port.send(0, &mut batch(&MIXED[..2]), 0..2, 0), Ok(1));
         assert_eq!(port.receive(&mut FrameBatch::default()), Ok(()));
         port.ports[1].has_failed = true;
-        assert_eq!(port.send(&mut batch(&MIXED[..2]), 0..2, 0), Err("failed"));
+        assert_eq!(port.send(0, &mut batch(&MIXED[..2]), 0..2, 0), Err("failed"));
         assert_eq!(port.receive(&mut FrameBatch::default()), Err("failed"));
     }
 

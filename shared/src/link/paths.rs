@@ -13,11 +13,11 @@ use super::event::{EventQueue, LinkEvent};
 use crate::limits::LINK_COUNT_MAX;
 
 /// A link is lost when others brought something so many heartbeats after it did last.
-const LOST_HEARTBEATS: u64 = 3;
+const LOST_HEARTBEATS: u64 = 6;
 /// A lost link is used again when it was heard without a gap for so many heartbeats.
-const STEADY_HEARTBEATS: u64 = 10;
+const STEADY_HEARTBEATS: u64 = 20;
 /// A link on which data did not arrive is avoided for so many heartbeats at first,
-const AVOIDED_HEARTBEATS: u64 = 10;
+const AVOIDED_HEARTBEATS: u64 = 20;
 /// and for so many times as long at last.
 const AVOIDED_FACTOR_MAX: u64 = 64;
 
@@ -165,7 +165,7 @@ impl Paths {
 mod tests {
     use super::*;
 
-    const HEARTBEAT_US: u64 = 100_000;
+    const HEARTBEAT_US: u64 = 50_000;
 
     #[test]
     fn the_last_packet_number_is_one_like_others() {
@@ -209,13 +209,13 @@ mod tests {
     fn a_link_that_brings_nothing_while_another_does_is_lost_and_comes_back() {
         let mut run = Run::new();
         assert_eq!(run.beats(50, &[0, 1]), []);
-        assert_eq!(run.beats(3, &[1]), []);
+        assert_eq!(run.beats(6, &[1]), []);
         assert_eq!(run.beats(1, &[1]), [LinkEvent::PathLost { path: 0 }]);
         assert_eq!(run.paths.heard(), 0b10);
         // Not at its first sign of life, and anew after a gap.
-        assert_eq!(run.beats(9, &[0, 1]), []);
-        assert_eq!(run.beats(4, &[1]), []);
-        assert_eq!(run.beats(10, &[0, 1]), []);
+        assert_eq!(run.beats(19, &[0, 1]), []);
+        assert_eq!(run.beats(7, &[1]), []);
+        assert_eq!(run.beats(20, &[0, 1]), []);
         assert_eq!(run.paths.heard(), 0b10);
         assert_eq!(run.beats(1, &[0, 1]), [LinkEvent::PathBack { path: 0 }]);
         assert_eq!(run.paths.heard(), 0b11);
@@ -237,7 +237,7 @@ mod tests {
         run.paths.start_session(run.now_us, HEARTBEAT_US);
         assert_eq!(run.paths.data(), 1);
         assert_eq!(run.beats(10, &[1]), []);
-        assert_eq!(run.beats(11, &[0, 1]), [LinkEvent::PathBack { path: 0 }]);
+        assert_eq!(run.beats(21, &[0, 1]), [LinkEvent::PathBack { path: 0 }]);
     }
 
     #[test]

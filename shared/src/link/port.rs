@@ -138,13 +138,14 @@ pub trait FramePort {
     fn receive(&mut self, batch: &mut FrameBatch) -> Result<(), Self::Error>;
 
     /// Sends those of the batch's frames that have the numbers `which`, in order, and returns how many
-    /// were taken. The others were not, since the interface's queue is full. Data takes the path of this
-    /// number, if there are several.
+    /// were taken. The others were not, since the interface's queue is full; by the time some are waited
+    /// for, but not for ever. Data takes the path of this number, if there are several.
     ///
     /// # Errors
     /// The port cannot be used any more.
     fn send(
         &mut self,
+        now_us: u64,
         batch: &mut FrameBatch,
         which: Range<usize>,
         data_path: usize,
@@ -166,6 +167,7 @@ impl FramePort for PacketSocket {
 
     fn send(
         &mut self,
+        _: u64,
         batch: &mut FrameBatch,
         which: Range<usize>,
         _: usize,

@@ -179,7 +179,8 @@ impl<L: LinkProcess> Turns<L> {
             if self.sent == count {
                 break;
             }
-            let taken = port.send(&mut self.outgoing, self.sent..count, self.link.data_path())?;
+            let path = self.link.data_path();
+            let taken = port.send(now_us, &mut self.outgoing, self.sent..count, path)?;
             any |= taken > 0;
             self.sent += taken;
             if self.sent < count {
@@ -279,6 +280,7 @@ mod tests {
 
         fn send(
             &mut self,
+            _: u64,
             batch: &mut FrameBatch,
             which: Range<usize>,
             _: usize,

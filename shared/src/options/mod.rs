@@ -55,7 +55,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
   --no-arbiter   there is none: both hosts may live then
   --interval-ms  time between checkpoints, 5 to 10000; auto: as short as the costs allow
   --pause-target-us  longest pause wanted; pages that would not fit into it are copied before
-  --timeout-ms   silence after which the backup counts as lost, 50 to 60000
+  --timeout-ms   longest silence of the backup, 50 to 60000
   --gate         plug holds the guest's output until the backup has its state; none does not
   --ring         memory, locked, for pages on their way; an epoch's should fit
   --delta-cache  memory, locked, for pages as they were sent last; 1/512 more for its table
@@ -94,7 +94,7 @@ backup-helper: keeps the twin of a protected Xen guest, and brings it to life wh
     --no-arbiter    there is none: both hosts may live then
     --twin-config   xl configuration for the twin, in place of the one that the primary sends
     --rehearse-only  take rehearsals and no domains; needs no Xen
-    --timeout-ms    silence after which the primary counts as lost, 50 to 60000
+    --timeout-ms    longest silence of the primary, 50 to 60000
     --receive-core  core that receives, polled without pause (also --commit-core: applying)
 
 Exit status: 0 ended as asked, 1 failed, 2 usage.

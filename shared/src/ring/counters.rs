@@ -31,8 +31,10 @@ pub struct LinkCounters {
     pub frame_size: u64,
     /// Smoothed round-trip time in microseconds; 0 when unknown.
     pub round_trip_us: u64,
-    /// Longest time without a frame from the peer while protected, in microseconds.
+    /// Longest time for which this end listened to the peer in vain while protected, in microseconds.
     pub silence_us_max: u64,
+    /// The silence that was borne last while protected, in microseconds.
+    pub silence_limit_us: u64,
     /// Longest time between two turns of the link process while protected, in microseconds: what
     /// the host kept it waiting.
     pub stall_us_max: u64,
@@ -54,7 +56,7 @@ pub struct LinkCounters {
 
 impl LinkCounters {
     /// Words that the counters take.
-    pub const WORD_COUNT: usize = 24;
+    pub const WORD_COUNT: usize = 25;
 
     pub(super) const fn to_words(self) -> [u64; Self::WORD_COUNT] {
         [
@@ -82,6 +84,7 @@ impl LinkCounters {
             self.usage.processor_us,
             self.usage.fault_count,
             self.frames_copied,
+            self.silence_limit_us,
         ]
     }
 
@@ -110,6 +113,7 @@ impl LinkCounters {
             page_bytes_stored: words[20],
             usage: ProcessFigures { processor_us: words[21], fault_count: words[22] },
             frames_copied: words[23],
+            silence_limit_us: words[24],
         }
     }
 }

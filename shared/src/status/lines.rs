@@ -56,5 +56,6 @@ numbers! {
     frames_retransmitted = "frames_retransmitted" Number,
     round_trip_us = "round_trip_us" Number,
     silence_us_max = "silence_us_max" Number,
+    silence_limit_us = "silence_limit_us" Number,
     stall_us_max = "stall_us_max" Number,
 }

@@ -137,8 +137,11 @@ pub struct StatusRecord {
     pub frames_retransmitted: u64,
     /// The link's smoothed round trip, in microseconds.
     pub round_trip_us: u64,
-    /// Longest time without a frame from the peer while protected, in microseconds.
+    /// Longest time for which the link process listened to the peer in vain while protected, in
+    /// microseconds.
     pub silence_us_max: u64,
+    /// The silence after which the peer is lost at present, in microseconds.
+    pub silence_limit_us: u64,
     /// Longest time that the link process was kept waiting while protected, in microseconds.
     pub stall_us_max: u64,
     /// Primary: pages sent as they are.
@@ -184,6 +187,7 @@ impl StatusRecord {
             frames_retransmitted: 0,
             round_trip_us: 0,
             silence_us_max: 0,
+            silence_limit_us: 0,
             stall_us_max: 0,
             pages_raw: 0,
             pages_zero: 0,
@@ -206,6 +210,7 @@ impl StatusRecord {
             frames_retransmitted: link.frames_retransmitted,
             round_trip_us: link.round_trip_us,
             silence_us_max: link.silence_us_max,
+            silence_limit_us: link.silence_limit_us,
             stall_us_max: link.stall_us_max,
             pages_raw: link.pages_raw,
             pages_zero: link.pages_zero,

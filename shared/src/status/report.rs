@@ -72,6 +72,7 @@ mod tests {
             frames_retransmitted: 9,
             round_trip_us: 10,
             silence_us_max: 11,
+            silence_limit_us: 22,
             stall_us_max: 12,
             pages_raw: 13,
             pages_zero: 14,
@@ -91,7 +92,7 @@ mod tests {
             "gate_frames_dropped=21 pages_raw=13 pages_zero=14 pages_unchanged=15",
             "pages_delta=16 pages_lz4=17 page_bytes_stored=18 dirty_pages=4 dirty_pages_mean=5",
             "session=19 bytes_sent=6 bytes_received=8 frames_retransmitted=9 round_trip_us=10",
-            "silence_us_max=11 stall_us_max=12",
+            "silence_us_max=11 silence_limit_us=22 stall_us_max=12",
         ];
         let expected = lines.join(" ").replace(' ', "\n") + "\n";
         assert_eq!(report(&record, 5_400_000, true), expected);

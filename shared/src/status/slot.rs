@@ -15,7 +15,7 @@ use crate::text::FixedText;
 pub const RECORD_SIZE: usize = 512;
 
 /// The first bytes of a slot; the last one counts the versions of the record.
-const MAGIC: [u8; 8] = *b"pollux\0\x05";
+const MAGIC: [u8; 8] = *b"pollux\0\x06";
 const CHECKSUM_SIZE: usize = 8;
 const PAYLOAD_OFFSET: usize = MAGIC.len() + CHECKSUM_SIZE;
 const NUMBER_SIZE: usize = size_of::<u64>();
@@ -132,7 +132,7 @@ mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
     /// A record with these numbers, in the order of its fields.
-    fn record(role: Role, state: State, domain: &str, fields: [u64; 26]) -> StatusRecord {
+    fn record(role: Role, state: State, domain: &str, fields: [u64; 27]) -> StatusRecord {
         let mut fields = fields.into_iter();
         let mut next = || fields.next().unwrap();
         StatusRecord {
@@ -152,6 +152,7 @@ mod tests {
             frames_retransmitted: next(),
             round_trip_us: next(),
             silence_us_max: next(),
+            silence_limit_us: next(),
             stall_us_max: next(),
             pages_raw: next(),
             pages_zero: next(),
@@ -167,7 +168,7 @@ mod tests {
     }
 
     fn largest() -> StatusRecord {
-        record(Role::Backup, State::Running, &"x".repeat(300), [u64::MAX; 26])
+        record(Role::Backup, State::Running, &"x".repeat(300), [u64::MAX; 27])
     }
 
     #[test]
@@ -189,10 +190,10 @@ mod tests {
 
     #[test]
     fn no_number_is_left_out() {
-        let fields: [u64; 26] = std::array::from_fn(|place| place as u64);
+        let fields: [u64; 27] = std::array::from_fn(|place| place as u64);
         let mut kept = numbers(&record(Role::Primary, State::Protected, "web", fields));
         kept.sort_unstable();
-        assert_eq!((kept.as_slice(), NUMBER_COUNT), (fields.as_slice(), 26));
+        assert_eq!((kept.as_slice(), NUMBER_COUNT), (fields.as_slice(), 27));
     }
 
     proptest! {
@@ -200,7 +201,7 @@ mod tests {
         fn any_record_comes_back(
             state in 0..State::ALL.len(),
             domain in "[^\0]{0,80}",
-            fields in any::<[u64; 26]>(),
+            fields in any::<[u64; 27]>(),
         ) {
             let record = record(Role::Primary, State::ALL[state], &domain, fields);
             let back = decode_record(&encode_record(&record)).unwrap();

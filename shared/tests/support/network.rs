@@ -73,6 +73,7 @@ impl FramePort for Port {
 
     fn send(
         &mut self,
+        _: u64,
         batch: &mut FrameBatch,
         which: Range<usize>,
         _: usize,

@@ -14,9 +14,6 @@ use crate::wire::{Confirm, SessionParts};
 const STALL_TIMEOUTS: u64 = 4;
 /// A waiting time is at most this part of the timeout, so that several fit into it.
 const PROBES_PER_TIMEOUT: u64 = 8;
-/// Data that has not passed for this part of a heartbeat's interval, while the peer is heard, is tried on
-/// another link.
-const DOUBTS_PER_HEARTBEAT: u64 = 2;
 
 impl PrimaryLink {
     pub(super) fn call_when_free(&mut self, now_us: u64, ring: &mut Consumer) {
@@ -146,7 +143,7 @@ impl PrimaryLink {
         } else {
             let (heard_us, heartbeat_us) = (channel.last_heard_us(), channel.heartbeat_us);
             let probe_us_max = channel.timeout_us / PROBES_PER_TIMEOUT;
-            self.poll_paths(now_us, heard_us, heartbeat_us / DOUBTS_PER_HEARTBEAT);
+            self.poll_paths(now_us, heard_us, heartbeat_us);
             self.flight.poll_probe(now_us, probe_us_max);
             // What cannot be in the ring is met, and judged, when it is to be sent.
             if let Ok(available) = ring.available() {
@@ -155,7 +152,8 @@ impl PrimaryLink {
             }
         }
     }
-    /// Judges the links, and lets data take another one when it does not arrive on this one.
+    /// Judges the links, and lets data take another one when it does not arrive on this one for a
+    /// heartbeat's interval, while the peer is heard.
     fn poll_paths(&mut self, now_us: u64, heard_us: u64, doubt_us: u64) {
         self.paths.judge(&mut self.events);
         if self.paths.are_several() && self.flight.take_doubt(now_us, heard_us, doubt_us) {
