@@ -293,7 +293,7 @@ impl World {
     fn judge(&mut self) {
         let silence_us = self.now_us - self.learnt.heard_us();
         let judged =
-            [silence_us > TIMEOUT_US, silence_us > FEW_US, self.learnt.is_lost(self.now_us, None)];
+            [silence_us > TIMEOUT_US, silence_us > FEW_US, self.learnt.is_lost(self.now_us, 1)];
         for (rule, is_lost) in judged.into_iter().enumerate() {
             self.alarms[rule] += u64::from(is_lost && !self.is_lost[rule]);
             self.is_lost[rule] |= is_lost;
@@ -302,7 +302,7 @@ impl World {
 
     /// Turns as short as they must be.
     fn step(&mut self) {
-        let is_near = self.learnt.silence_us(self.now_us) + COARSE_TURN_US >= FEW_US;
+        let is_near = self.learnt.silence_us() + COARSE_TURN_US >= FEW_US;
         self.turn(if is_near { TURN_US } else { COARSE_TURN_US });
     }
 

@@ -158,15 +158,12 @@ impl Channel {
     ) -> Option<LinkEvent> {
         let turn_us = self.silence.note_turn(now_us);
         self.stall_us = self.stall_us.max(turn_us);
-        let is_protected = phase == Phase::Protected;
-        if is_protected {
-            let silence_us = self.silence.silence_us(now_us);
-            counters.silence_us_max = counters.silence_us_max.max(silence_us);
+        if phase == Phase::Protected {
+            counters.silence_us_max = counters.silence_us_max.max(self.silence.silence_us());
             counters.stall_us_max = counters.stall_us_max.max(turn_us);
             counters.silence_limit_us = self.silence.limit_us();
         }
-        let patience = (!is_protected).then(|| patience(phase));
-        self.silence.is_lost(now_us, patience).then(|| LinkEvent::Silent {
+        self.silence.is_lost(now_us, patience(phase)).then(|| LinkEvent::Silent {
             silent_ms: now_us.saturating_sub(self.last_heard_us()) / 1000,
             stall_ms: self.stall_us / 1000,
         })

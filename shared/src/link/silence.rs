@@ -83,22 +83,26 @@ impl Silence {
             self.memory_until_us = now_us + self.memory_us;
             self.lateness_us = [0, self.lateness_us[0]];
         }
-        let lateness_us = self.silence_us(now_us).saturating_sub(self.heartbeat_us);
+        let lateness_us = self.silence_at(now_us).saturating_sub(self.heartbeat_us);
         self.lateness_us[0] = self.lateness_us[0].max(lateness_us);
     }
 
     /// A turn of this process in which all that had come was taken in. Returns how long it took since the
     /// last one.
     pub fn note_turn(&mut self, now_us: u64) -> u64 {
-        self.silence_us = self.silence_us(now_us);
+        self.silence_us = self.silence_at(now_us);
         let turn_us = now_us.saturating_sub(self.turn_us);
         self.turn_us = now_us;
         turn_us
     }
 
-    /// How long this process has listened since the peer was heard, in microseconds.
+    /// How long this process had listened in vain when it had its last turn, in microseconds.
     #[must_use]
-    pub fn silence_us(&self, now_us: u64) -> u64 {
+    pub const fn silence_us(&self) -> u64 {
+        self.silence_us
+    }
+
+    fn silence_at(&self, now_us: u64) -> u64 {
         let since_us = now_us.saturating_sub(self.turn_us.max(self.heard_us));
         self.silence_us + since_us.min(self.heartbeat_us)
     }
@@ -111,14 +115,14 @@ impl Silence {
         (least_us + LATENESS_FACTOR * lateness_us).min(self.timeout_us)
     }
 
-    /// Whether the peer is lost. With `patience` so many timeouts are borne, else the limit.
+    /// Whether the peer is lost, as of the turn that was noted. So many timeouts are borne; if it is only
+    /// one, the limit.
     #[must_use]
-    pub fn is_lost(&self, now_us: u64, patience: Option<u64>) -> bool {
-        let silence_us = self.silence_us(now_us);
-        if now_us.saturating_sub(self.heard_us) > self.timeout_us * patience.unwrap_or(1) {
-            silence_us >= LISTENED_HEARTBEATS * self.heartbeat_us
+    pub fn is_lost(&self, now_us: u64, timeouts: u64) -> bool {
+        if now_us.saturating_sub(self.heard_us) > self.timeout_us * timeouts {
+            self.silence_us >= LISTENED_HEARTBEATS * self.heartbeat_us
         } else {
-            patience.is_none() && silence_us > self.limit_us()
+            timeouts == 1 && self.silence_us > self.limit_us()
         }
     }
 }
@@ -167,7 +171,7 @@ mod tests {
         }
 
         fn is_lost(&self) -> bool {
-            self.silence.is_lost(self.now_us, None)
+            self.silence.is_lost(self.now_us, 1)
         }
 
         /// The silence after which the peer is lost.
@@ -255,7 +259,7 @@ mod tests {
     #[test]
     fn patience_bears_timeouts_whatever_was_learnt() {
         let mut run = Run::settled();
-        let patient = |run: &Run| run.silence.is_lost(run.now_us, Some(20));
+        let patient = |run: &Run| run.silence.is_lost(run.now_us, 20);
         run.listen(20 * TIMEOUT_US);
         assert!(!patient(&run) && run.is_lost());
         run.listen(TURN_US);
