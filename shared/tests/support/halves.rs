@@ -34,6 +34,9 @@ pub struct Capture {
     /// Stays in a session that is over until told to [`leave`](Self::leave) it.
     pub waits_to_leave: bool,
     pub is_over: bool,
+    /// Ends an epoch only when told to: `may_end` is for one.
+    pub waits_to_end: bool,
+    pub may_end: bool,
 }
 
 impl Capture {
@@ -54,7 +57,14 @@ impl Capture {
             tag_base: 0,
             waits_to_leave: false,
             is_over: false,
+            waits_to_end: false,
+            may_end: false,
         }
+    }
+
+    /// Whether the epoch's end is all that is missing, and waits to be allowed.
+    pub fn is_at_end(&self) -> bool {
+        self.is_up() && self.stream.is_at_end() && !self.may_end
     }
 
     /// What the session is known by at both ends.
@@ -90,6 +100,7 @@ impl Capture {
             self.sessions += 1;
             self.ring.begin().unwrap();
             self.stream = Stream::new(self.seed, self.tag(), self.pages_max);
+            self.may_end = false;
             (self.produced_epoch, self.acked_epoch) = (0, 0);
             return;
         }
@@ -111,10 +122,13 @@ impl Capture {
             if begun > self.epoch_max || begun > self.acked_epoch + self.ahead_max {
                 break;
             }
+            if self.waits_to_end && self.is_at_end() {
+                break;
+            }
             let entry = self.stream.next(self.ring.slot_mut());
             self.ring.push(&entry);
             if entry.kind == EntryKind::EpochEnd {
-                self.produced_epoch = entry.epoch;
+                (self.produced_epoch, self.may_end) = (entry.epoch, false);
             }
         }
         self.ring.publish();
@@ -141,6 +155,8 @@ pub struct Commit {
     pub losses: VecDeque<(Option<GoodbyeReason>, u64)>,
     /// Refuses every session with this text.
     pub refusal: Option<String>,
+    /// Has refused this session, and takes nothing more of it.
+    pub is_refusing: bool,
     /// Does nothing at all.
     pub asleep: bool,
     /// What the session is known by at both ends, once that has come.
@@ -166,6 +182,7 @@ impl Commit {
             epochs: 0,
             losses: VecDeque::new(),
             refusal: None,
+            is_refusing: false,
             asleep: false,
             tag: None,
             waits_to_leave: false,
@@ -198,7 +215,7 @@ impl Commit {
         assert!(available.end <= self.next.max(available.start) + self.ring.capacity());
         let count = if lost { u64::MAX } else { entry_count };
         let end = available.end.min(self.next.saturating_add(count));
-        while self.next < end && self.refusal.is_none() {
+        while self.next < end && !self.is_refusing {
             self.check(self.next);
             self.next += 1;
         }
@@ -222,10 +239,17 @@ impl Commit {
         (self.stream, self.next, self.made, self.complete_epoch) = (None, 0, 0, 0);
         self.tag = None;
         self.twin.clear();
-        if let Some(text) = &self.refusal {
-            self.ring.control().set_refusal(text);
-            self.ring.control().set_phase(Phase::Refused);
+        self.is_refusing = false;
+        if let Some(text) = self.refusal.clone() {
+            self.refuse(&text);
         }
+    }
+
+    /// Refuses the session that it is in.
+    pub fn refuse(&mut self, text: &str) {
+        self.ring.control().set_refusal(text);
+        self.ring.control().set_phase(Phase::Refused);
+        self.is_refusing = true;
     }
 
     fn check(&mut self, index: u64) {

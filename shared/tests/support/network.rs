@@ -129,6 +129,16 @@ impl Network {
         }
     }
 
+    /// When the next frame arrives that is under way.
+    pub fn due_us(&self) -> Option<u64> {
+        self.under_way.peek().map(|Reverse((due_us, ..))| *due_us)
+    }
+
+    /// How many frames are under way.
+    pub fn under_way_count(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// Carries what was sent, and delivers what is due.
     pub fn step(&mut self, now_us: u64) {
         for from in 0..2 {

@@ -34,6 +34,11 @@ impl Stream {
         Self { random, epoch: 1, made: 0, left: 0, pages_max, index: 0, tag, guest }
     }
 
+    /// Whether the next entry ends an epoch.
+    pub fn is_at_end(&self) -> bool {
+        self.index > 2 && self.left == 0
+    }
+
     /// The next entry; its bytes are written to `slot`, of which the rest is left as it is.
     pub fn next(&mut self, slot: &mut [u8; PAGE_SIZE]) -> Entry {
         let index = self.index;

@@ -75,7 +75,7 @@ pub struct World {
 }
 
 /// Both hosts' addresses on a path.
-fn addresses(path: u8) -> [EthernetAddress; 2] {
+pub fn addresses(path: u8) -> [EthernetAddress; 2] {
     [EthernetAddress([2, 0, 0, 0, path, 1]), EthernetAddress([2, 0, 0, 0, path, 2])]
 }
 
