@@ -17,7 +17,7 @@ use crate::support::world::BACKUP;
 use crate::{Context, PAGES_MAX, options};
 
 /// Entries of the ring.
-const RING_ENTRIES: u64 = 128;
+const RING_ENTRIES: u64 = 16;
 /// Entries that commit takes in a step at most, as a rule and when it is slow.
 const PACE: [u64; 2] = [16, 1];
 /// How long a revival takes at most.

@@ -8,7 +8,7 @@ use pollux::limits::EPOCH_REVIVABLE_FIRST;
 use crate::checker::Checker;
 
 /// Time between two pieces of output.
-pub const OUTPUT_INTERVAL_US: u64 = 700;
+pub const OUTPUT_INTERVAL_US: u64 = 2_500;
 /// Pieces of output that the gate holds; what is beyond is lost, as on a crowded network.
 const HELD_COUNT_MAX: usize = 1_000;
 

@@ -3,7 +3,8 @@
 //!
 //! The link, the gate's order of epochs and the settling of who lives are the programs' own; the domain
 //! halves are reduced to what the others see of them, and time, network, guest and arbiter are simulated.
-//! A run follows from its seed alone. `DUEL_SEEDS=FIRST..END` runs others than the usual ones.
+//! A run follows from its seed alone. `DUEL_SEEDS=FIRST..END` runs others than the usual ones, and
+//! `scripts/seeds` very many.
 
 mod arbiter;
 mod backup;
@@ -37,10 +38,10 @@ const MS: u64 = 1_000;
 /// How far the simulated clock goes in a step: so far while frames come and go, farther and farther while
 /// none does, but no farther than to what is due.
 const STEP_US: u64 = 100;
-const STEP_US_MAX: u64 = 1_000;
+const STEP_US_MAX: u64 = 3_000;
 const TIMEOUT_MS: u32 = TIMEOUT_MS_MIN;
 /// Pages of an epoch at most.
-const PAGES_MAX: u64 = 10;
+const PAGES_MAX: u64 = 6;
 /// How long things fail, and how long they may take to be well again: stalls and frames that are under way
 /// end later than what fails.
 const TROUBLE_MS: u64 = 600;

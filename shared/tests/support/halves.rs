@@ -147,7 +147,9 @@ pub struct Commit {
     next: u64,
     made: u64,
     /// Every page that came in the session, as its entries made it.
-    twin: HashMap<u64, [u8; PAGE_SIZE]>,
+    twin: HashMap<u64, Box<[u8; PAGE_SIZE]>>,
+    /// Room for what comes, what is expected, and what is made of it.
+    rooms: Option<Box<[[u8; PAGE_SIZE]; 3]>>,
     pub complete_epoch: u64,
     /// Epochs checked in all sessions.
     pub epochs: u64,
@@ -178,6 +180,7 @@ impl Commit {
             next: 0,
             made: 0,
             twin: HashMap::new(),
+            rooms: Some(Box::new([[0; PAGE_SIZE]; 3])),
             complete_epoch: 0,
             epochs: 0,
             losses: VecDeque::new(),
@@ -253,7 +256,8 @@ impl Commit {
     }
 
     fn check(&mut self, index: u64) {
-        let mut bytes = [0; PAGE_SIZE];
+        let mut rooms = self.rooms.take().expect("it is put back");
+        let [bytes, expected_bytes, room] = &mut *rooms;
         if index == 0 {
             self.ring.copy_out(0, 0, &mut bytes[..8]);
             let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
@@ -262,19 +266,22 @@ impl Commit {
             self.ring.raise_capacity(self.capacity);
             self.ring.control().set_phase(Phase::Receiving);
         }
-        let mut expected_bytes = [0; PAGE_SIZE];
         let stream = self.stream.as_mut().expect("the description came first");
-        let expected = stream.next(&mut expected_bytes);
+        let expected = stream.next(expected_bytes);
         let entry = self.ring.entry(index).unwrap();
         let size = usize::from(expected.length);
         let (encoding, stored_size) = (entry.encoding, entry.stored_size);
         assert_eq!(entry, expected.encoded(encoding, stored_size), "entry {index}");
-        if entry.kind == EntryKind::Page {
-            bytes = self.updated(index, &entry);
+        let came = if entry.kind == EntryKind::Page {
+            let stored = &mut bytes[..usize::from(stored_size)];
+            self.ring.copy_out(index, 0, stored);
+            updated(&mut self.twin, &entry, stored, room)
         } else {
             self.ring.copy_out(index, 0, &mut bytes[..size]);
-        }
-        assert!(bytes[..size] == expected_bytes[..size], "bytes of entry {index}: {entry:?}");
+            bytes
+        };
+        assert!(came[..size] == expected_bytes[..size], "bytes of entry {index}: {entry:?}");
+        self.rooms = Some(rooms);
         self.made += u64::from(index > 1);
         if entry.kind == EntryKind::EpochEnd {
             assert_eq!((entry.epoch, entry.address), (self.complete_epoch + 1, self.made));
@@ -284,20 +291,21 @@ impl Commit {
             self.ring.control().set_phase(Phase::Protected);
         }
     }
+}
 
-    /// The page that an entry makes of the one before it.
-    fn updated(&mut self, index: u64, entry: &Entry) -> [u8; PAGE_SIZE] {
-        let mut stored = vec![0; usize::from(entry.stored_size)];
-        self.ring.copy_out(index, 0, &mut stored);
-        let zeros_travelled =
-            entry.encoding == Encoding::Raw && stored.iter().all(|&byte| byte == 0);
-        assert!(!zeros_travelled, "zeros have an encoding of their own");
-        let mut room = [0; PAGE_SIZE];
-        let update = PageUpdate::read(entry.encoding, &stored, &mut room).expect("an encoding");
-        let known = self.twin.contains_key(&entry.address);
-        assert!(known || !update.is_relative(), "changes of a page that never came: {entry:?}");
-        let page = self.twin.entry(entry.address).or_insert([0xdd; PAGE_SIZE]);
-        update.apply(page);
-        *page
-    }
+/// The page that an entry makes of the one before it.
+fn updated<'t>(
+    twin: &'t mut HashMap<u64, Box<[u8; PAGE_SIZE]>>,
+    entry: &Entry,
+    stored: &[u8],
+    room: &mut [u8; PAGE_SIZE],
+) -> &'t [u8; PAGE_SIZE] {
+    let zeros_travelled = entry.encoding == Encoding::Raw && stored.iter().all(|&byte| byte == 0);
+    assert!(!zeros_travelled, "zeros have an encoding of their own");
+    let update = PageUpdate::read(entry.encoding, stored, room).expect("an encoding");
+    let known = twin.contains_key(&entry.address);
+    assert!(known || !update.is_relative(), "changes of a page that never came: {entry:?}");
+    let page = twin.entry(entry.address).or_insert_with(|| Box::new([0xdd; PAGE_SIZE]));
+    update.apply(page);
+    page
 }

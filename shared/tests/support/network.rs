@@ -168,7 +168,7 @@ impl Network {
             self.done.lost += 1;
             return;
         }
-        let original = frame.clone();
+        let original = (faults.duplication > 0).then(|| frame.clone());
         if self.random.chance(faults.corruption) {
             self.corrupt(&mut frame);
         }
@@ -177,7 +177,9 @@ impl Network {
             self.done.held_up += 1;
             due_us += self.random.below(faults.hold_up_us.max(1));
         }
-        if self.random.chance(faults.duplication) {
+        if self.random.chance(faults.duplication)
+            && let Some(original) = original
+        {
             self.done.duplicated += 1;
             let again_us = due_us + self.random.below(2000);
             self.deliver_at(again_us, target, original);

@@ -14,13 +14,15 @@ use pollux::ring::{Consumer, GoodbyeReason, Ring};
 use crate::clock::Clock;
 use crate::guest::{Guest, Life};
 use crate::support::halves::Capture;
-use crate::support::world::{PRIMARY, encoder};
+use crate::support::world::{PRIMARY, encoder_with};
 use crate::{Context, PAGES_MAX, options};
 
 /// Entries of the ring.
-const RING_ENTRIES: u64 = 64;
+const RING_ENTRIES: u64 = 16;
+/// Pages that ship remembers, fewer than the guest has.
+const CACHE_PAGES: usize = 12;
 /// Time between two checkpoints, in different runs.
-const INTERVAL_US: std::ops::Range<u64> = 500..6_000;
+const INTERVAL_US: std::ops::Range<u64> = 2_000..10_000;
 
 /// Where protect stands.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +138,8 @@ impl Primary {
         let entropy = self.seed ^ self.incarnation << 8;
         let options = LinkOptions { path_count: self.path_count, ..options(PRIMARY, entropy) };
         let now_us = self.clock.now_us(now_us);
-        self.ship = Some(Box::new(Ship::new(options, encoder(self.seed), now_us)));
+        self.ship =
+            Some(Box::new(Ship::new(options, encoder_with(self.seed, CACHE_PAGES), now_us)));
     }
 
     /// protect is killed, ship dies with it; guest and gate stay as they are.

@@ -10,7 +10,7 @@ use crate::{Context, TIMEOUT_MS};
 /// Entries that capture makes in a step at most.
 const PACE: u64 = 8;
 /// How long a pause takes, in microseconds.
-const PAUSE_US: std::ops::Range<u64> = 100..2_000;
+const PAUSE_US: std::ops::Range<u64> = 100..3_000;
 /// Of a thousand pauses, those after which the guest was not found still, and those that fail.
 const NOT_STILL: u64 = 50;
 const FAILED: u64 = 1;
