@@ -34,6 +34,9 @@ pub struct Capture {
     /// Stays in a session that is over until told to [`leave`](Self::leave) it.
     pub waits_to_leave: bool,
     pub is_over: bool,
+    /// Ends an epoch only when told to: `may_end` is for one.
+    pub waits_to_end: bool,
+    pub may_end: bool,
 }
 
 impl Capture {
@@ -54,7 +57,14 @@ impl Capture {
             tag_base: 0,
             waits_to_leave: false,
             is_over: false,
+            waits_to_end: false,
+            may_end: false,
         }
+    }
+
+    /// Whether the epoch's end is all that is missing, and waits to be allowed.
+    pub fn is_at_end(&self) -> bool {
+        self.is_up() && self.stream.is_at_end() && !self.may_end
     }
 
     /// What the session is known by at both ends.
@@ -90,6 +100,7 @@ impl Capture {
             self.sessions += 1;
             self.ring.begin().unwrap();
             self.stream = Stream::new(self.seed, self.tag(), self.pages_max);
+            self.may_end = false;
             (self.produced_epoch, self.acked_epoch) = (0, 0);
             return;
         }
@@ -111,10 +122,13 @@ impl Capture {
             if begun > self.epoch_max || begun > self.acked_epoch + self.ahead_max {
                 break;
             }
+            if self.waits_to_end && self.is_at_end() {
+                break;
+            }
             let entry = self.stream.next(self.ring.slot_mut());
             self.ring.push(&entry);
             if entry.kind == EntryKind::EpochEnd {
-                self.produced_epoch = entry.epoch;
+                (self.produced_epoch, self.may_end) = (entry.epoch, false);
             }
         }
         self.ring.publish();
@@ -133,7 +147,9 @@ pub struct Commit {
     next: u64,
     made: u64,
     /// Every page that came in the session, as its entries made it.
-    twin: HashMap<u64, [u8; PAGE_SIZE]>,
+    twin: HashMap<u64, Box<[u8; PAGE_SIZE]>>,
+    /// Room for what comes, what is expected, and what is made of it.
+    rooms: Option<Box<[[u8; PAGE_SIZE]; 3]>>,
     pub complete_epoch: u64,
     /// Epochs checked in all sessions.
     pub epochs: u64,
@@ -141,6 +157,8 @@ pub struct Commit {
     pub losses: VecDeque<(Option<GoodbyeReason>, u64)>,
     /// Refuses every session with this text.
     pub refusal: Option<String>,
+    /// Has refused this session, and takes nothing more of it.
+    pub is_refusing: bool,
     /// Does nothing at all.
     pub asleep: bool,
     /// What the session is known by at both ends, once that has come.
@@ -162,10 +180,12 @@ impl Commit {
             next: 0,
             made: 0,
             twin: HashMap::new(),
+            rooms: Some(Box::new([[0; PAGE_SIZE]; 3])),
             complete_epoch: 0,
             epochs: 0,
             losses: VecDeque::new(),
             refusal: None,
+            is_refusing: false,
             asleep: false,
             tag: None,
             waits_to_leave: false,
@@ -198,7 +218,7 @@ impl Commit {
         assert!(available.end <= self.next.max(available.start) + self.ring.capacity());
         let count = if lost { u64::MAX } else { entry_count };
         let end = available.end.min(self.next.saturating_add(count));
-        while self.next < end && self.refusal.is_none() {
+        while self.next < end && !self.is_refusing {
             self.check(self.next);
             self.next += 1;
         }
@@ -222,14 +242,22 @@ impl Commit {
         (self.stream, self.next, self.made, self.complete_epoch) = (None, 0, 0, 0);
         self.tag = None;
         self.twin.clear();
-        if let Some(text) = &self.refusal {
-            self.ring.control().set_refusal(text);
-            self.ring.control().set_phase(Phase::Refused);
+        self.is_refusing = false;
+        if let Some(text) = self.refusal.clone() {
+            self.refuse(&text);
         }
     }
 
+    /// Refuses the session that it is in.
+    pub fn refuse(&mut self, text: &str) {
+        self.ring.control().set_refusal(text);
+        self.ring.control().set_phase(Phase::Refused);
+        self.is_refusing = true;
+    }
+
     fn check(&mut self, index: u64) {
-        let mut bytes = [0; PAGE_SIZE];
+        let mut rooms = self.rooms.take().expect("it is put back");
+        let [bytes, expected_bytes, room] = &mut *rooms;
         if index == 0 {
             self.ring.copy_out(0, 0, &mut bytes[..8]);
             let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
@@ -238,19 +266,22 @@ impl Commit {
             self.ring.raise_capacity(self.capacity);
             self.ring.control().set_phase(Phase::Receiving);
         }
-        let mut expected_bytes = [0; PAGE_SIZE];
         let stream = self.stream.as_mut().expect("the description came first");
-        let expected = stream.next(&mut expected_bytes);
+        let expected = stream.next(expected_bytes);
         let entry = self.ring.entry(index).unwrap();
         let size = usize::from(expected.length);
         let (encoding, stored_size) = (entry.encoding, entry.stored_size);
         assert_eq!(entry, expected.encoded(encoding, stored_size), "entry {index}");
-        if entry.kind == EntryKind::Page {
-            bytes = self.updated(index, &entry);
+        let came = if entry.kind == EntryKind::Page {
+            let stored = &mut bytes[..usize::from(stored_size)];
+            self.ring.copy_out(index, 0, stored);
+            updated(&mut self.twin, &entry, stored, room)
         } else {
             self.ring.copy_out(index, 0, &mut bytes[..size]);
-        }
-        assert!(bytes[..size] == expected_bytes[..size], "bytes of entry {index}: {entry:?}");
+            bytes
+        };
+        assert!(came[..size] == expected_bytes[..size], "bytes of entry {index}: {entry:?}");
+        self.rooms = Some(rooms);
         self.made += u64::from(index > 1);
         if entry.kind == EntryKind::EpochEnd {
             assert_eq!((entry.epoch, entry.address), (self.complete_epoch + 1, self.made));
@@ -260,20 +291,21 @@ impl Commit {
             self.ring.control().set_phase(Phase::Protected);
         }
     }
+}
 
-    /// The page that an entry makes of the one before it.
-    fn updated(&mut self, index: u64, entry: &Entry) -> [u8; PAGE_SIZE] {
-        let mut stored = vec![0; usize::from(entry.stored_size)];
-        self.ring.copy_out(index, 0, &mut stored);
-        let zeros_travelled =
-            entry.encoding == Encoding::Raw && stored.iter().all(|&byte| byte == 0);
-        assert!(!zeros_travelled, "zeros have an encoding of their own");
-        let mut room = [0; PAGE_SIZE];
-        let update = PageUpdate::read(entry.encoding, &stored, &mut room).expect("an encoding");
-        let known = self.twin.contains_key(&entry.address);
-        assert!(known || !update.is_relative(), "changes of a page that never came: {entry:?}");
-        let page = self.twin.entry(entry.address).or_insert([0xdd; PAGE_SIZE]);
-        update.apply(page);
-        *page
-    }
+/// The page that an entry makes of the one before it.
+fn updated<'t>(
+    twin: &'t mut HashMap<u64, Box<[u8; PAGE_SIZE]>>,
+    entry: &Entry,
+    stored: &[u8],
+    room: &mut [u8; PAGE_SIZE],
+) -> &'t [u8; PAGE_SIZE] {
+    let zeros_travelled = entry.encoding == Encoding::Raw && stored.iter().all(|&byte| byte == 0);
+    assert!(!zeros_travelled, "zeros have an encoding of their own");
+    let update = PageUpdate::read(entry.encoding, stored, room).expect("an encoding");
+    let known = twin.contains_key(&entry.address);
+    assert!(known || !update.is_relative(), "changes of a page that never came: {entry:?}");
+    let page = twin.entry(entry.address).or_insert_with(|| Box::new([0xdd; PAGE_SIZE]));
+    update.apply(page);
+    page
 }

@@ -130,6 +130,16 @@ impl Network {
         }
     }
 
+    /// When the next frame arrives that is under way.
+    pub fn due_us(&self) -> Option<u64> {
+        self.under_way.peek().map(|Reverse((due_us, ..))| *due_us)
+    }
+
+    /// How many frames are under way.
+    pub fn under_way_count(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// Carries what was sent, and delivers what is due.
     pub fn step(&mut self, now_us: u64) {
         for from in 0..2 {
@@ -159,7 +169,7 @@ impl Network {
             self.done.lost += 1;
             return;
         }
-        let original = frame.clone();
+        let original = (faults.duplication > 0).then(|| frame.clone());
         if self.random.chance(faults.corruption) {
             self.corrupt(&mut frame);
         }
@@ -168,7 +178,9 @@ impl Network {
             self.done.held_up += 1;
             due_us += self.random.below(faults.hold_up_us.max(1));
         }
-        if self.random.chance(faults.duplication) {
+        if self.random.chance(faults.duplication)
+            && let Some(original) = original
+        {
             self.done.duplicated += 1;
             let again_us = due_us + self.random.below(2000);
             self.deliver_at(again_us, target, original);

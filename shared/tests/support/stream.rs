@@ -20,7 +20,7 @@ pub struct Stream {
     pages_max: u64,
     index: u64,
     tag: u64,
-    guest: HashMap<u64, [u8; PAGE_SIZE]>,
+    guest: HashMap<u64, Box<[u8; PAGE_SIZE]>>,
 }
 
 /// Pages of the small guest.
@@ -34,6 +34,11 @@ impl Stream {
         Self { random, epoch: 1, made: 0, left: 0, pages_max, index: 0, tag, guest }
     }
 
+    /// Whether the next entry ends an epoch.
+    pub fn is_at_end(&self) -> bool {
+        self.index > 2 && self.left == 0
+    }
+
     /// The next entry; its bytes are written to `slot`, of which the rest is left as it is.
     pub fn next(&mut self, slot: &mut [u8; PAGE_SIZE]) -> Entry {
         let index = self.index;
@@ -44,7 +49,7 @@ impl Stream {
                 return Entry::raw(EntryKind::Description, 0, 0, 8);
             }
             1 => {
-                self.fill(&mut slot[..3000]);
+                fill(&mut self.random, &mut slot[..3000]);
                 return Entry::raw(EntryKind::Config, 0, 0, 3000);
             }
             2 => self.left = 1 + self.random.below(self.pages_max),
@@ -57,7 +62,7 @@ impl Stream {
         self.made += 1;
         if self.random.chance(100) {
             let length = u16::try_from(self.random.below(4097)).unwrap();
-            self.fill(&mut slot[..usize::from(length)]);
+            fill(&mut self.random, &mut slot[..usize::from(length)]);
             let kind = [EntryKind::State, EntryKind::HvmContext][usize::from(length) % 2];
             let address = self.random.next() >> 20;
             return Entry::raw(kind, self.epoch, address, length);
@@ -68,36 +73,10 @@ impl Stream {
         } else {
             self.random.next() >> 20
         };
-        let mut page = self.guest.get(&gfn).copied().unwrap_or([0; PAGE_SIZE]);
-        self.write(&mut page);
-        *slot = page;
-        self.guest.insert(gfn, page);
+        let page = self.guest.entry(gfn).or_insert_with(|| Box::new([0; PAGE_SIZE]));
+        write(&mut self.random, page);
+        slot.copy_from_slice(&page[..]);
         Entry::raw(EntryKind::Page, self.epoch, gfn, 4096)
-    }
-
-    /// What the guest does to a page.
-    fn write(&mut self, page: &mut [u8; PAGE_SIZE]) {
-        match self.random.below(8) {
-            0 => page.fill(0),
-            1 => {
-                page.fill(0);
-                page[PAGE_SIZE - 1] = 1;
-            }
-            2 => {}
-            3 => self.fill(page),
-            4 => {
-                let shift = self.random.below(9);
-                (0..PAGE_SIZE)
-                    .for_each(|place| page[place] = (place as u64 >> shift).to_le_bytes()[0]);
-            }
-            kind => {
-                let count = if kind == 5 { 400 } else { 20 };
-                for _ in 0..1 + self.random.below(count) {
-                    let place = usize::try_from(self.random.below(PAGE_SIZE as u64)).unwrap();
-                    page[place] = self.random.next().to_le_bytes()[0];
-                }
-            }
-        }
     }
 
     fn end_epoch(&mut self) -> Entry {
@@ -106,12 +85,36 @@ impl Stream {
         self.left = 1 + self.random.below(self.pages_max);
         end
     }
+}
 
-    fn fill(&mut self, bytes: &mut [u8]) {
-        let mut word = self.random.next();
-        for chunk in bytes.chunks_mut(8) {
-            word = word.wrapping_mul(0xd129_0d3b_2f1a_5c65).wrapping_add(1);
-            chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+/// What the guest does to a page.
+fn write(random: &mut Random, page: &mut [u8; PAGE_SIZE]) {
+    match random.below(8) {
+        0 => page.fill(0),
+        1 => {
+            page.fill(0);
+            page[PAGE_SIZE - 1] = 1;
         }
+        2 => {}
+        3 => fill(random, page),
+        4 => {
+            let shift = random.below(9);
+            (0..PAGE_SIZE).for_each(|place| page[place] = (place as u64 >> shift).to_le_bytes()[0]);
+        }
+        kind => {
+            let count = if kind == 5 { 400 } else { 20 };
+            for _ in 0..1 + random.below(count) {
+                let place = usize::try_from(random.below(PAGE_SIZE as u64)).unwrap();
+                page[place] = random.next().to_le_bytes()[0];
+            }
+        }
+    }
+}
+
+fn fill(random: &mut Random, bytes: &mut [u8]) {
+    let mut word = random.next();
+    for chunk in bytes.chunks_mut(8) {
+        word = word.wrapping_mul(0xd129_0d3b_2f1a_5c65).wrapping_add(1);
+        chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
     }
 }

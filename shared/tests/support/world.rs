@@ -75,7 +75,7 @@ pub struct World {
 }
 
 /// Both hosts' addresses on a path.
-fn addresses(path: u8) -> [EthernetAddress; 2] {
+pub fn addresses(path: u8) -> [EthernetAddress; 2] {
     [EthernetAddress([2, 0, 0, 0, path, 1]), EthernetAddress([2, 0, 0, 0, path, 2])]
 }
 
@@ -111,13 +111,18 @@ pub fn options(side: usize, mtu: usize, seed: u64) -> LinkOptions {
 /// An encoder with a cache that is smaller than the guest; each seed has levels of its own, or an
 /// explorer that tries them all.
 pub fn encoder(seed: u64) -> PageEncoder {
+    encoder_with(seed, 32)
+}
+
+/// The same with a cache of so many pages.
+pub fn encoder_with(seed: u64, cache_page_count: usize) -> PageEncoder {
     let levels = match seed % 4 {
         0 => Level::Raw..=Level::Lz4,
         1 => Level::Delta..=Level::Delta,
         2 => Level::Lz4..=Level::Lz4,
         _ => Level::Raw..=Level::Raw,
     };
-    PageEncoder::with_levels(ShadowCache::create(32 * PAGE_SIZE).unwrap(), levels, 8)
+    PageEncoder::with_levels(ShadowCache::create(cache_page_count * PAGE_SIZE).unwrap(), levels, 8)
 }
 
 impl World {
