@@ -1,4 +1,5 @@
-//! An arbiter that is a program of the operator's: `--arbiter exec:PATH`.
+//! An arbiter that is a program: the operator's, `--arbiter exec:PATH`, or this one itself, which asks a
+//! disk, `--arbiter disk:DEVICE`.
 //!
 //! It is run as `PATH get DOMAIN`, `PATH check DOMAIN` or `PATH claim DOMAIN TERM HOLDER`, and its last line is the record
 //! as it is afterwards; `docs/arbiter.md` has the whole contract. What the record means is the
@@ -6,11 +7,19 @@
 
 use super::clock::monotonic_us;
 use super::command::{CommandError, Program};
+use super::file::is_accessible;
 use crate::arbiter::{Claim, HostId, Record, Settling, Verdict};
 use crate::limits::ARBITER_ANSWER_MS_MAX;
+use crate::options::ArbiterKind;
 use crate::text::FixedText;
 use core::fmt;
+use heapless::Vec;
+use rustix::fs::Access;
 
+/// This very program, even when another version has taken its place meanwhile.
+const SELF_PATH: &str = "/proc/self/exe";
+/// Bytes of a device's path.
+const DEVICE_SIZE_MAX: usize = 128;
 /// Bytes of the program's output that are kept; its last line must lie in them.
 const OUTPUT_SIZE_MAX: usize = 2048;
 /// Bytes of a line of the program that an error repeats.
@@ -21,6 +30,8 @@ const SHOWN_SIZE_MAX: usize = 120;
 pub enum ArbiterError {
     /// Its program could not be run to its end.
     Command(CommandError),
+    /// The disk is not there.
+    NoDisk,
     /// It says why it cannot decide.
     Failed(FixedText<SHOWN_SIZE_MAX>),
     /// Its last line is no record.
@@ -45,6 +56,7 @@ impl fmt::Display for ArbiterError {
         f.write_str("the arbiter has not decided: ")?;
         match self {
             Self::Command(error) => error.fmt(f),
+            Self::NoDisk => f.write_str("there is no such device to write to"),
             Self::Failed(line) => write!(f, "{line}"),
             Self::Answer(line) => {
                 write!(f, "{line}: that is no line `TERM HOLDER`: mend its program")
@@ -64,16 +76,31 @@ impl core::error::Error for ArbiterError {}
 pub struct ArbiterProgram {
     program: Program,
     own: HostId,
+    /// The device and the other host: what the program is told before it is asked, if it is this one.
+    disk: Option<(FixedText<DEVICE_SIZE_MAX>, HostId)>,
 }
 
 impl ArbiterProgram {
-    /// The program at `path`, asked by the host `own`.
+    /// The arbiter of the hosts `own`, which asks, and `peer`; none where there is to be none.
     ///
     /// # Errors
-    /// [`ArbiterError::Command`] when it is no executable file.
-    pub fn open(path: &str, own: HostId) -> Result<Self, ArbiterError> {
+    /// [`ArbiterError::Command`] when it is no executable file, [`ArbiterError::NoDisk`] when it is
+    /// nothing that can be written to.
+    pub fn open(
+        kind: ArbiterKind<'_>,
+        own: HostId,
+        peer: HostId,
+    ) -> Result<Option<Self>, ArbiterError> {
+        let (path, disk) = match kind {
+            ArbiterKind::None => return Ok(None),
+            ArbiterKind::Exec(path) => (path, None),
+            ArbiterKind::Disk(path) => (SELF_PATH, Some((FixedText::new(path), peer))),
+        };
+        if disk.is_some_and(|(device, _)| !is_accessible(device.as_str(), Access::WRITE_OK)) {
+            return Err(ArbiterError::NoDisk);
+        }
         let program = Program::at(path).map_err(ArbiterError::Command)?;
-        Ok(Self { program, own })
+        Ok(Some(Self { program, own, disk }))
     }
 
     /// The host that asks.
@@ -126,13 +153,20 @@ impl ArbiterProgram {
     /// repeated.
     pub fn claim(&self, domain: &str, claim: Claim) -> Result<Record, ArbiterError> {
         let term = FixedText::<20>::format(format_args!("{}", claim.term));
-        let own = FixedText::<17>::format(format_args!("{}", claim.own));
-        self.ask(&["claim", domain, term.as_str(), own.as_str()])
+        self.ask(&["claim", domain, term.as_str(), name(claim.own).as_str()])
     }
 
-    fn ask(&self, arguments: &[&str]) -> Result<Record, ArbiterError> {
+    fn ask(&self, question: &[&str]) -> Result<Record, ArbiterError> {
+        let own = name(self.own);
+        let peer = name(self.disk.map_or(self.own, |(_, peer)| peer));
+        let mut words = Vec::<_, 8>::new();
+        if let Some((device, _)) = &self.disk {
+            let told = ["disk-arbiter", device.as_str(), own.as_str(), peer.as_str()];
+            words.extend(told);
+        }
+        words.extend(question.iter().copied());
         let mut output = [0; OUTPUT_SIZE_MAX];
-        let output = self.program.run(arguments, &mut output, ARBITER_ANSWER_MS_MAX);
+        let output = self.program.run(&words, &mut output, ARBITER_ANSWER_MS_MAX);
         let output = output.map_err(ArbiterError::Command)?;
         let line = output.last_line();
         if !output.succeeded() {
@@ -140,6 +174,10 @@ impl ArbiterProgram {
         }
         Record::parse(line).ok_or(ArbiterError::Answer(FixedText::new(line)))
     }
+}
+
+fn name(host: HostId) -> FixedText<17> {
+    FixedText::format(format_args!("{host}"))
 }
 
 #[cfg(test)]
@@ -150,6 +188,7 @@ mod tests {
     use std::string::ToString;
 
     const OWN: HostId = HostId([2, 0, 0, 0, 0, 1]);
+    const PEER: HostId = HostId([2, 0, 0, 0, 0, 2]);
 
     /// An arbiter that answers with `script`, which finds its arguments in `$*`.
     fn arbiter(name: &str, script: &str) -> (ArbiterProgram, std::path::PathBuf) {
@@ -159,7 +198,8 @@ mod tests {
         let path = folder.join("program");
         std::fs::write(&path, std::format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-        (ArbiterProgram::open(path.to_str().unwrap(), OWN).unwrap(), folder)
+        let kind = ArbiterKind::Exec(path.to_str().unwrap());
+        (ArbiterProgram::open(kind, OWN, PEER).unwrap().unwrap(), folder)
     }
 
     #[test]
@@ -206,7 +246,11 @@ mod tests {
             assert!(matches!(settling.next(0, false), Next::Wait { .. }));
             std::fs::remove_dir_all(folder).unwrap();
         }
-        let missing = ArbiterProgram::open("/nonexistent/arbiter", OWN);
+        let open = |kind| ArbiterProgram::open(kind, OWN, PEER);
+        let missing = open(ArbiterKind::Exec("/nonexistent/arbiter"));
         assert_eq!(missing.unwrap_err(), ArbiterError::Command(CommandError::NotFound));
+        let missing = open(ArbiterKind::Disk("/nonexistent/disk"));
+        assert_eq!(missing.unwrap_err(), ArbiterError::NoDisk);
+        assert!(open(ArbiterKind::None).unwrap().is_none());
     }
 }
