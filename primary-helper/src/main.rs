@@ -7,7 +7,6 @@
 use pollux::options::{PRIMARY_HELP, PrimaryRequest, parse_primary};
 use pollux::platform::linux::log::print;
 use pollux::platform::linux::program::{Arguments, ExitStatus, text_arguments};
-use pollux::platform::linux::shared_disk::print_record;
 use pollux::platform::linux::status_file::print_status;
 use pollux::primary::{protect, rehearse, switch_over};
 use pollux::status::Role;
@@ -34,7 +33,6 @@ fn main(arguments: Arguments) -> ExitStatus {
         Ok(PrimaryRequest::SwitchOver(options)) => return ExitStatus::of(switch_over(&options)),
         Ok(PrimaryRequest::Rehearse(options)) => return ExitStatus::of(rehearse(&options)),
         Ok(PrimaryRequest::Protect(options)) => return ExitStatus::of(protect(&options)),
-        Ok(PrimaryRequest::DiskArbiter(options)) => return ExitStatus::of(print_record(&options)),
         Err(error) => {
             pollux::log!("{error}");
             return ExitStatus::Usage;

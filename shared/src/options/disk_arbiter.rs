@@ -5,6 +5,9 @@ use crate::arbiter::{Claim, HostId};
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::text::{parse_mac, parse_number};
 
+/// Words of the longest question.
+const WORD_COUNT_MAX: usize = 7;
+
 /// What `disk-arbiter` is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskArbiterOptions<'a> {
@@ -36,22 +39,27 @@ pub(super) fn parse_disk_arbiter<'a>(
     parse(words).ok_or(UsageError::DiskArbiter)
 }
 
-fn parse<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<DiskArbiterOptions<'a>> {
-    let device = words.next()?;
-    let own = HostId(parse_mac(words.next()?)?);
-    let peer = HostId(parse_mac(words.next()?)?);
-    let command = words.next()?;
-    let domain = words.next()?;
-    let question = match command {
-        "get" | "check" => DiskQuestion::Get,
-        "claim" => DiskQuestion::Claim(Claim {
-            term: parse_number(words.next()?)?,
-            own: HostId(parse_mac(words.next()?)?),
-        }),
+fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Option<DiskArbiterOptions<'a>> {
+    let mut all = [""; WORD_COUNT_MAX];
+    let mut count = 0;
+    for word in words {
+        *all.get_mut(count)? = word;
+        count += 1;
+    }
+    let host = |mac| parse_mac(mac).map(HostId);
+    let (told, question) = match all[..count] {
+        [device, own, peer, "get" | "check", domain] => {
+            ([device, own, peer, domain], DiskQuestion::Get)
+        }
+        [device, own, peer, "claim", domain, term, holder] => {
+            let claim = Claim { term: parse_number(term)?, own: host(holder)? };
+            ([device, own, peer, domain], DiskQuestion::Claim(claim))
+        }
         _ => return None,
     };
-    let is_sound =
-        own != peer && (1..=DOMAIN_NAME_SIZE_MAX).contains(&domain.len()) && words.next().is_none();
+    let [device, own, peer, domain] = told;
+    let (own, peer) = (host(own)?, host(peer)?);
+    let is_sound = own != peer && (1..=DOMAIN_NAME_SIZE_MAX).contains(&domain.len());
     is_sound.then_some(DiskArbiterOptions { device, own, peer, domain, question })
 }
 

@@ -1,6 +1,5 @@
 //! The command line of `primary-helper`.
 
-use super::disk_arbiter::{DiskArbiterOptions, parse_disk_arbiter};
 use super::error::UsageError;
 use super::rehearse::{RehearseOptions, parse_rehearse};
 use super::replication::{ReplicationOptions, ReplicationValues};
@@ -23,8 +22,6 @@ pub enum PrimaryRequest<'a> {
     Status(StatusOptions<'a>),
     /// Hand a guest over to its backup.
     SwitchOver(StatusOptions<'a>),
-    /// Ask a shared disk who lives.
-    DiskArbiter(DiskArbiterOptions<'a>),
 }
 
 /// Options of `protect`.
@@ -62,7 +59,6 @@ pub fn parse_primary<'a>(
         Some("switch-over") => parse_switch_over(arguments),
         Some("rehearse") => parse_rehearse(arguments)
             .map(|options| options.map_or(PrimaryRequest::Help, PrimaryRequest::Rehearse)),
-        Some("disk-arbiter") => parse_disk_arbiter(arguments).map(PrimaryRequest::DiskArbiter),
         Some("doctor") => Err(UsageError::CommandUnavailable("doctor")),
         Some(other) => Err(UsageError::CommandUnknown(FixedText::new(other))),
     }

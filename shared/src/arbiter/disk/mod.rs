@@ -15,17 +15,31 @@ pub use sector::{SECTOR_SIZE, Sector, SectorError};
 
 use super::{Claim, HostId, Record};
 
-/// What one host has written.
+/// What one host has written: numbers, as they are on the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Vote {
-    /// The newest record that was decided, as far as this host knows.
-    pub decided: Record,
+    /// The newest term that was decided, as far as this host knows; 0 for none.
+    pub term: u64,
+    /// Who holds it.
+    pub holder: u64,
     /// The highest ballot, of those for the term after, that this host has begun; 0 for none.
     pub promised: u64,
-    /// The ballot in which it accepted `holder`; 0 for none.
+    /// The ballot in which it accepted somebody for the term after; 0 for none.
     pub accepted: u64,
-    /// Whom it wants to have the term after, once it has accepted somebody.
-    pub holder: Option<HostId>,
+    /// Whom.
+    pub choice: u64,
+}
+
+/// The number that stands for a host: its MAC address, the first byte lowest. None is 0.
+#[must_use]
+pub fn number_of(host: HostId) -> u64 {
+    let HostId([a, b, c, d, e, f]) = host;
+    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+}
+
+fn host_of(number: u64) -> HostId {
+    let [a, b, c, d, e, f, ..] = number.to_le_bytes();
+    HostId([a, b, c, d, e, f])
 }
 
 /// The disk, as one of the hosts sees it.
@@ -59,7 +73,7 @@ pub trait Votes {
 /// The disk's.
 pub fn read<D: Votes>(disk: &mut D) -> Result<Record, D::Error> {
     let own = disk.read_own()?;
-    Ok(own.caught_up(&disk.read_peer()?).decided)
+    Ok(own.caught_up(&disk.read_peer()?).record())
 }
 
 /// Claims the term after the claim's, once, and returns the record that there is afterwards. None when
@@ -74,66 +88,59 @@ pub fn claim<D: Votes>(
     claim: Claim,
 ) -> Result<Option<Record>, D::Error> {
     let own = disk.read_own()?;
-    let peer = disk.read_peer()?;
+    let mut peer = disk.read_peer()?;
     let mut own = own.caught_up(&peer);
-    if own.decided.term != claim.term {
-        return Ok(Some(own.decided));
+    if own.term != claim.term {
+        return Ok(Some(own.record()));
     }
     own.promised = own.ballot_after(&peer, is_second);
-    disk.write_own(&own)?;
-    let peer = disk.read_peer()?;
-    if own.is_overtaken(&peer) {
-        return Ok(own.told_by(&peer));
-    }
-    // Whom either has accepted may have been decided on: nobody else can be.
-    let peer_accepted = if peer.decided.term == own.decided.term { peer.accepted } else { 0 };
-    own.holder = match own.accepted.max(peer_accepted) {
-        0 => Some(claim.own),
-        newest if newest == own.accepted => own.holder,
-        _ => peer.holder,
-    };
-    own.accepted = own.promised;
-    disk.write_own(&own)?;
-    let peer = disk.read_peer()?;
-    if own.is_overtaken(&peer) {
-        return Ok(own.told_by(&peer));
+    for is_last in [false, true] {
+        disk.write_own(&own)?;
+        peer = disk.read_peer()?;
+        if peer.term > own.term {
+            return Ok(Some(peer.record()));
+        }
+        let is_same_term = peer.term == own.term;
+        if is_same_term && peer.promised > own.promised {
+            return Ok(None);
+        }
+        if is_last {
+            break;
+        }
+        // Whom either has accepted may have been decided on: then it can be nobody else.
+        if is_same_term && peer.accepted > own.accepted {
+            own.choice = peer.choice;
+        } else if own.accepted == 0 {
+            own.choice = number_of(claim.own);
+        }
+        own.accepted = own.promised;
     }
     // Decided. Nobody is told before it is written.
-    let decided = Record { term: claim.term + 1, holder: own.holder };
-    disk.write_own(&Vote { decided, ..Vote::default() })?;
-    Ok(Some(decided))
+    let decided = Vote { term: claim.term + 1, holder: own.choice, ..Vote::default() };
+    disk.write_own(&decided)?;
+    Ok(Some(decided.record()))
 }
 
 impl Vote {
+    /// What this host knows to be decided.
+    fn record(&self) -> Record {
+        Record { term: self.term, holder: (self.term > 0).then(|| host_of(self.holder)) }
+    }
+
     /// This host's vote, if it knew what the other one knows.
     fn caught_up(self, peer: &Self) -> Self {
-        if peer.decided.term > self.decided.term {
-            Self { decided: peer.decided, ..Self::default() }
+        if peer.term > self.term {
+            Self { term: peer.term, holder: peer.holder, ..Self::default() }
         } else {
             self
         }
     }
 
-    /// Whether the other host has gone on, so that this ballot comes to nothing.
-    const fn is_overtaken(&self, peer: &Self) -> bool {
-        let is_same_term = peer.decided.term == self.decided.term;
-        peer.decided.term > self.decided.term || (is_same_term && peer.promised > self.promised)
-    }
-
-    /// What the other host has decided meanwhile.
-    fn told_by(&self, peer: &Self) -> Option<Record> {
-        (peer.decided.term > self.decided.term).then_some(peer.decided)
-    }
-
     /// A ballot higher than all so far for this term, and never one of the other host's: theirs are even
     /// and odd.
     const fn ballot_after(&self, peer: &Self, is_second: bool) -> u64 {
-        let is_same_term = peer.decided.term == self.decided.term;
-        let highest = if is_same_term && peer.promised > self.promised {
-            peer.promised
-        } else {
-            self.promised
-        };
+        let is_peer_higher = peer.term == self.term && peer.promised > self.promised;
+        let highest = if is_peer_higher { peer.promised } else { self.promised };
         (highest / 2 + 1) * 2 + is_second as u64
     }
 }

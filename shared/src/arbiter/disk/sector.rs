@@ -12,15 +12,13 @@
 //! | 8 - 15 | the domain's name, filled up with zeros |
 //! | 16 - 19 | BLAKE2s-256 of all before |
 //!
-//! A host is its MAC address, the first byte lowest; no holder is 0. The rest of the sector is zero. So is
-//! all of it before it is first used.
+//! The rest of the sector is zero. So is all of it before it is first used.
 
 use core::fmt;
 
-use super::Vote;
-use crate::arbiter::{HostId, Record};
+use super::{Vote, host_of, number_of};
+use crate::arbiter::HostId;
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
-use crate::text::{FixedText, valid_beginning};
 use crate::wire::digest;
 
 /// Bytes of a sector: the smallest that block devices write as a whole.
@@ -42,7 +40,7 @@ pub enum SectorError {
     /// It was an arbiter's, and is not as it was written.
     Damaged,
     /// It is about another domain.
-    Domain(FixedText<DOMAIN_NAME_SIZE_MAX>),
+    Domain,
     /// It is about other hosts: this one wrote it.
     Host(HostId),
 }
@@ -54,7 +52,7 @@ impl fmt::Display for SectorError {
                 f.write_str("it holds other data: if that may go, zero its first 8 KiB")
             }
             Self::Damaged => f.write_str("its record is damaged: see docs/arbiter.md, by hand"),
-            Self::Domain(name) => write!(f, "it is {name}'s: give each domain its own"),
+            Self::Domain => f.write_str("it is another domain's: give each its own"),
             Self::Host(host) => write!(f, "host {host} wrote it: see docs/arbiter.md, by hand"),
         }
     }
@@ -74,43 +72,40 @@ pub struct Sector<'a> {
 }
 
 impl Sector<'_> {
-    /// The sector with this vote.
-    #[must_use]
-    pub fn encode(&self, vote: &Vote) -> [u8; SECTOR_SIZE] {
-        let mut bytes = [0; SECTOR_SIZE];
-        let numbers = [
-            MAGIC,
-            number_of(Some(self.writer)),
-            number_of(Some(self.other)),
-            vote.decided.term,
-            number_of(vote.decided.holder),
-            vote.promised,
-            vote.accepted,
-            number_of(vote.holder),
-        ];
+    /// All of a sector before the digest.
+    fn content(&self, vote: &Vote) -> [u8; DIGEST_START] {
+        let mut bytes = [0; DIGEST_START];
+        let Vote { term, holder, promised, accepted, choice } = *vote;
+        let (writer, other) = (number_of(self.writer), number_of(self.other));
+        let numbers = [MAGIC, writer, other, term, holder, promised, accepted, choice];
         for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
         let name = self.domain.as_bytes();
-        bytes[NAME_START..NAME_START + name.len()].copy_from_slice(name);
-        let (content, rest) = bytes.split_at_mut(DIGEST_START);
-        rest[..DIGEST_SIZE].copy_from_slice(&digest(content));
+        bytes[NAME_START..][..name.len()].copy_from_slice(name);
         bytes
+    }
+
+    /// Writes the sector with this vote into zeroed bytes.
+    pub fn emit(&self, vote: &Vote, bytes: &mut [u8; SECTOR_SIZE]) {
+        let content = self.content(vote);
+        bytes[..DIGEST_START].copy_from_slice(&content);
+        bytes[DIGEST_START..][..DIGEST_SIZE].copy_from_slice(&digest(&content));
     }
 
     /// The vote in a sector; an empty one before its first use.
     ///
     /// # Errors
     /// [`SectorError`].
-    pub fn decode(&self, bytes: &[u8; SECTOR_SIZE]) -> Result<Vote, SectorError> {
-        if bytes.iter().all(|&byte| byte == 0) {
+    pub fn parse(&self, bytes: &[u8; SECTOR_SIZE]) -> Result<Vote, SectorError> {
+        if *bytes == [0; SECTOR_SIZE] {
             return Ok(Vote::default());
         }
         let mut numbers = [0; NUMBER_COUNT];
         for (number, place) in numbers.iter_mut().zip(bytes.as_chunks().0) {
             *number = u64::from_le_bytes(*place);
         }
-        let [magic, writer, other, term, decided, promised, accepted, holder] = numbers;
+        let [magic, writer, other, term, holder, promised, accepted, choice] = numbers;
         if magic != MAGIC {
             return Err(SectorError::Foreign);
         }
@@ -118,28 +113,15 @@ impl Sector<'_> {
         if rest[..DIGEST_SIZE] != digest(content) {
             return Err(SectorError::Damaged);
         }
-        let name = &content[NAME_START..];
-        let size = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-        if name[..size] != *self.domain.as_bytes() {
-            return Err(SectorError::Domain(FixedText::new(valid_beginning(&name[..size]))));
-        }
         for (found, expected) in [(writer, self.writer), (other, self.other)] {
-            if host_of(found) != Some(expected) {
-                return Err(host_of(found).map_or(SectorError::Damaged, SectorError::Host));
+            if found != number_of(expected) {
+                return Err(SectorError::Host(host_of(found)));
             }
         }
-        let decided = Record { term, holder: host_of(decided) };
-        Ok(Vote { decided, promised, accepted, holder: host_of(holder) })
+        let vote = Vote { term, holder, promised, accepted, choice };
+        // All that is left to differ is the name.
+        if content == self.content(&vote) { Ok(vote) } else { Err(SectorError::Domain) }
     }
-}
-
-fn number_of(host: Option<HostId>) -> u64 {
-    host.map_or(0, |HostId([a, b, c, d, e, f])| u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
-}
-
-fn host_of(number: u64) -> Option<HostId> {
-    let [a, b, c, d, e, f, ..] = number.to_le_bytes();
-    (number != 0).then_some(HostId([a, b, c, d, e, f]))
 }
 
 #[cfg(test)]
@@ -151,50 +133,53 @@ mod tests {
     const A: HostId = HostId([0x52, 0x54, 0, 2, 0, 2]);
     const B: HostId = HostId([0x52, 0x54, 0, 3, 0, 2]);
     const SECTOR: Sector<'_> = Sector { writer: A, other: B, domain: "web" };
-    const VOTE: Vote = Vote {
-        decided: Record { term: 7, holder: Some(B) },
-        promised: 5,
-        accepted: 3,
-        holder: Some(A),
-    };
+    const VOTE: Vote = Vote { term: 7, holder: 1, promised: 5, accepted: 3, choice: 2 };
+
+    fn encode(sector: &Sector<'_>, vote: &Vote) -> [u8; SECTOR_SIZE] {
+        let mut bytes = [0; SECTOR_SIZE];
+        sector.emit(vote, &mut bytes);
+        bytes
+    }
 
     #[test]
     fn what_is_not_this_host_s_vote_on_this_domain_is_told() {
-        let bytes = SECTOR.encode(&VOTE);
-        assert_eq!(SECTOR.decode(&bytes), Ok(VOTE));
-        let name = FixedText::new("web");
-        let other_domain = Sector { domain: "we", ..SECTOR };
-        assert_eq!(other_domain.decode(&bytes), Err(SectorError::Domain(name)));
+        let bytes = encode(&SECTOR, &VOTE);
+        assert_eq!(SECTOR.parse(&bytes), Ok(VOTE));
+        for domain in ["we", "webs", "mail"] {
+            let other_domain = Sector { domain, ..SECTOR };
+            assert_eq!(other_domain.parse(&bytes), Err(SectorError::Domain));
+        }
         let other_side = Sector { writer: B, other: A, ..SECTOR };
-        assert_eq!(other_side.decode(&bytes), Err(SectorError::Host(A)));
+        assert_eq!(other_side.parse(&bytes), Err(SectorError::Host(A)));
         let other_pair = Sector { other: HostId([2; 6]), ..SECTOR };
-        assert_eq!(other_pair.decode(&bytes), Err(SectorError::Host(B)));
-        assert_eq!(SECTOR.decode(&[b'x'; SECTOR_SIZE]), Err(SectorError::Foreign));
-        assert_eq!(SECTOR.decode(&[0; SECTOR_SIZE]), Ok(Vote::default()));
-        let line = "it is web's: give each domain its own";
-        assert_eq!(SectorError::Domain(name).to_string(), line);
+        assert_eq!(other_pair.parse(&bytes), Err(SectorError::Host(B)));
+        assert_eq!(SECTOR.parse(&[b'x'; SECTOR_SIZE]), Err(SectorError::Foreign));
+        assert_eq!(SECTOR.parse(&[0; SECTOR_SIZE]), Ok(Vote::default()));
+        let line = "host 52:54:00:02:00:02 wrote it: see docs/arbiter.md, by hand";
+        assert_eq!(SectorError::Host(A).to_string(), line);
     }
 
     #[test]
     fn the_longest_name_fits() {
         let name = "n".repeat(DOMAIN_NAME_SIZE_MAX);
         let sector = Sector { domain: &name, ..SECTOR };
-        assert_eq!(sector.decode(&sector.encode(&VOTE)), Ok(VOTE));
+        assert_eq!(sector.parse(&encode(&sector, &VOTE)), Ok(VOTE));
     }
 
     proptest! {
         #[test]
         fn a_bit_that_changed_is_noticed(place in 0..(DIGEST_START + DIGEST_SIZE) * 8) {
-            let mut bytes = SECTOR.encode(&VOTE);
+            let mut bytes = encode(&SECTOR, &VOTE);
             bytes[place / 8] ^= 1 << (place % 8);
-            prop_assert!(SECTOR.decode(&bytes).is_err());
+            prop_assert!(SECTOR.parse(&bytes).is_err());
         }
 
         #[test]
-        fn what_is_written_is_read(term in 1u64.., holder: [u8; 6], promised: u64, accepted: u64) {
-            let holder = host_of(number_of(Some(HostId(holder))));
-            let vote = Vote { decided: Record { term, holder }, promised, accepted, holder };
-            prop_assert_eq!(SECTOR.decode(&SECTOR.encode(&vote)), Ok(vote));
+        fn what_is_written_is_read(numbers: [u64; 5], mac: [u8; 6]) {
+            let [term, holder, promised, accepted, choice] = numbers;
+            let vote = Vote { term, holder, promised, accepted, choice };
+            prop_assert_eq!(SECTOR.parse(&encode(&SECTOR, &vote)), Ok(vote));
+            prop_assert_eq!(host_of(number_of(HostId(mac))), HostId(mac));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! An arbiter that is a program: the operator's, `--arbiter exec:PATH`, or this one itself, which asks a
-//! disk, `--arbiter disk:DEVICE`.
+//! An arbiter that is a program: the operator's, `--arbiter exec:PATH`, or `backup-helper disk-arbiter`, which
+//! asks a disk, `--arbiter disk:DEVICE`.
 //!
 //! It is run as `PATH get DOMAIN`, `PATH check DOMAIN` or `PATH claim DOMAIN TERM HOLDER`, and its last line is the record
 //! as it is afterwards; `docs/arbiter.md` has the whole contract. What the record means is the
@@ -16,10 +16,12 @@ use core::fmt;
 use heapless::Vec;
 use rustix::fs::Access;
 
-/// This very program, even when another version has taken its place meanwhile.
-const SELF_PATH: &str = "/proc/self/exe";
-/// Bytes of a device's path.
-const DEVICE_SIZE_MAX: usize = 128;
+/// The program that asks a disk. It has the room for that, and is wherever a guest may come to live.
+const DISK_PROGRAM: &str = "backup-helper";
+/// Bytes of the path of a program or a disk.
+const PATH_SIZE_MAX: usize = 128;
+/// Words of a question to a disk.
+const WORD_COUNT_MAX: usize = 8;
 /// Bytes of the program's output that are kept; its last line must lie in them.
 const OUTPUT_SIZE_MAX: usize = 2048;
 /// Bytes of a line of the program that an error repeats.
@@ -74,33 +76,43 @@ impl core::error::Error for ArbiterError {}
 /// The program, and who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct ArbiterProgram {
-    program: Program,
+    /// Of the program, or of the disk.
+    path: FixedText<PATH_SIZE_MAX>,
     own: HostId,
-    /// The device and the other host: what the program is told before it is asked, if it is this one.
-    disk: Option<(FixedText<DEVICE_SIZE_MAX>, HostId)>,
+    /// The other host, if it is a disk.
+    peer: Option<HostId>,
 }
 
 impl ArbiterProgram {
     /// The arbiter of the hosts `own`, which asks, and `peer`; none where there is to be none.
     ///
     /// # Errors
-    /// [`ArbiterError::Command`] when it is no executable file, [`ArbiterError::NoDisk`] when it is
-    /// nothing that can be written to.
+    /// [`ArbiterError::Command`] when there is no such executable file, or for a disk no `backup-helper` in
+    /// PATH; [`ArbiterError::NoDisk`] when the disk is nothing that can be written to.
     pub fn open(
         kind: ArbiterKind<'_>,
         own: HostId,
         peer: HostId,
     ) -> Result<Option<Self>, ArbiterError> {
-        let (path, disk) = match kind {
+        let (path, peer) = match kind {
             ArbiterKind::None => return Ok(None),
             ArbiterKind::Exec(path) => (path, None),
-            ArbiterKind::Disk(path) => (SELF_PATH, Some((FixedText::new(path), peer))),
+            ArbiterKind::Disk(path) => (path, Some(peer)),
         };
-        if disk.is_some_and(|(device, _)| !is_accessible(device.as_str(), Access::WRITE_OK)) {
+        let it = Self { path: FixedText::new(path), own, peer };
+        if peer.is_some() && !is_accessible(it.path.as_str(), Access::WRITE_OK) {
             return Err(ArbiterError::NoDisk);
         }
-        let program = Program::at(path).map_err(ArbiterError::Command)?;
-        Ok(Some(Self { program, own, disk }))
+        it.program()?;
+        Ok(Some(it))
+    }
+
+    fn program(&self) -> Result<Program, ArbiterError> {
+        let program = match self.peer {
+            Some(_) => Program::find(DISK_PROGRAM),
+            None => Program::at(self.path.as_str()),
+        };
+        program.map_err(ArbiterError::Command)
     }
 
     /// The host that asks.
@@ -157,16 +169,12 @@ impl ArbiterProgram {
     }
 
     fn ask(&self, question: &[&str]) -> Result<Record, ArbiterError> {
-        let own = name(self.own);
-        let peer = name(self.disk.map_or(self.own, |(_, peer)| peer));
-        let mut words = Vec::<_, 8>::new();
-        if let Some((device, _)) = &self.disk {
-            let told = ["disk-arbiter", device.as_str(), own.as_str(), peer.as_str()];
-            words.extend(told);
-        }
-        words.extend(question.iter().copied());
+        let (own, peer) = (name(self.own), name(self.peer.unwrap_or(self.own)));
+        let told = ["disk-arbiter", self.path.as_str(), own.as_str(), peer.as_str()];
+        let told = if self.peer.is_some() { &told[..] } else { &[] };
+        let words = told.iter().chain(question).copied().collect::<Vec<_, WORD_COUNT_MAX>>();
         let mut output = [0; OUTPUT_SIZE_MAX];
-        let output = self.program.run(&words, &mut output, ARBITER_ANSWER_MS_MAX);
+        let output = self.program()?.run(&words, &mut output, ARBITER_ANSWER_MS_MAX);
         let output = output.map_err(ArbiterError::Command)?;
         let line = output.last_line();
         if !output.succeeded() {

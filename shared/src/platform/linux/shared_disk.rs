@@ -1,7 +1,7 @@
 //! A block device that both hosts see, as an arbiter: `--arbiter disk:DEVICE`.
 //!
-//! The helpers run themselves, as `disk-arbiter DEVICE HOST PEER` and what any arbiter's program is asked:
-//! a device that does not answer holds up a process of its own, which is given up after a while. What is
+//! Both helpers run `backup-helper disk-arbiter DEVICE HOST PEER` and what any arbiter's program is asked: a
+//! device that does not answer holds up a process of its own, which is given up after a while. What is
 //! agreed on, and how, is in `arbiter::disk`.
 
 use core::fmt;
@@ -11,15 +11,15 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 
 use super::clock::sleep_us;
-use super::file::{FileError, FileOperation, open_with_mode};
+use super::errno::ErrnoText;
+use super::file::open_with_mode;
 use super::log::print;
 use super::memory::MemoryError;
 use super::private_memory::PrivatePages;
-use crate::arbiter::disk::{SECTOR_SIZE, Sector, SectorError, Vote, Votes, claim, read};
+use crate::arbiter::disk::{Sector, SectorError, Vote, Votes, claim, read};
 use crate::arbiter::{Claim, Record};
 use crate::limits::{ARBITER_ANSWER_MS_MAX, PAGE_SIZE};
 use crate::options::{DiskArbiterOptions, DiskQuestion};
-use crate::text::FixedText;
 
 /// Bytes from one host's sector to the other's: no device writes larger ones as a whole.
 const SECTOR_DISTANCE: usize = PAGE_SIZE;
@@ -34,7 +34,7 @@ const CONFLICT_REST_US: u64 = 5_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SharedDiskError {
     /// It cannot be opened, read or written.
-    File(FileError),
+    Access(Errno),
     /// There is no memory to read to.
     Memory(MemoryError),
     /// It ends before the second sector does.
@@ -42,33 +42,27 @@ pub enum SharedDiskError {
     /// A process that was to ask it before still waits for it.
     Busy,
     /// What it holds cannot be used.
-    Sector(SectorError, FixedText<128>),
+    Sector(SectorError),
 }
 
 impl fmt::Display for SharedDiskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(error) => error.fmt(f),
+            Self::Access(errno) => ErrnoText(*errno).fmt(f),
             Self::Memory(error) => error.fmt(f),
-            Self::Small => f.write_str("the device has less than 8 KiB"),
-            Self::Busy => f.write_str("the device does not answer: an earlier claim waits for it"),
-            Self::Sector(error, path) => write!(f, "{path}: {error}"),
+            Self::Small => f.write_str("it has less than 8 KiB"),
+            Self::Busy => f.write_str("it does not answer: an earlier claim waits for it"),
+            Self::Sector(error) => error.fmt(f),
         }
     }
 }
 
 impl core::error::Error for SharedDiskError {}
 
-impl From<FileError> for SharedDiskError {
-    fn from(error: FileError) -> Self {
-        Self::File(error)
-    }
-}
-
 /// Asks the device and prints the record as it is afterwards.
 ///
 /// # Errors
-/// [`SharedDiskError`], one line for people. A claim may have passed all the same.
+/// [`SharedDiskError`]. A claim may have passed all the same.
 pub fn print_record(options: &DiskArbiterOptions<'_>) -> Result<(), SharedDiskError> {
     let mut disk = SharedDisk::open(options)?;
     let record = match options.question {
@@ -80,7 +74,6 @@ pub fn print_record(options: &DiskArbiterOptions<'_>) -> Result<(), SharedDiskEr
 }
 
 struct SharedDisk<'a> {
-    path: &'a str,
     file: OwnedFd,
     /// What is read and written lies in it: without the page cache, it must begin a page.
     page: PrivatePages,
@@ -90,16 +83,15 @@ struct SharedDisk<'a> {
 
 impl<'a> SharedDisk<'a> {
     fn open(options: &DiskArbiterOptions<'a>) -> Result<Self, SharedDiskError> {
-        let path = options.device;
-        let opening = |errno| FileError::new(FileOperation::Open, path, errno);
         // Past the page cache, which the other host does not see, and through the device's own.
         let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::DSYNC;
-        let file = open_with_mode(path, flags, Mode::empty()).map_err(opening)?;
+        let file = open_with_mode(options.device, flags, Mode::empty());
+        let file = file.map_err(SharedDiskError::Access)?;
         lock(&file)?;
         let page = PrivatePages::take(1).map_err(SharedDiskError::Memory)?;
         let own = Sector { writer: options.own, other: options.peer, domain: options.domain };
         let peer = Sector { writer: own.other, other: own.writer, ..own };
-        Ok(Self { path, file, page, own, peer })
+        Ok(Self { file, page, own, peer })
     }
 
     /// Both hosts see the same order.
@@ -122,14 +114,12 @@ impl<'a> SharedDisk<'a> {
 
     fn read(&mut self, sector: Sector<'a>, is_second: bool) -> Result<Vote, SharedDiskError> {
         let [page] = self.page.all_mut() else { unreachable!("one was taken") };
-        let reading = |errno| FileError::new(FileOperation::Read, self.path, errno);
         let count = rustix::io::pread(&self.file, &mut page[..], offset(is_second));
-        if count.map_err(reading)? < PAGE_SIZE {
+        if count.map_err(SharedDiskError::Access)? < PAGE_SIZE {
             return Err(SharedDiskError::Small);
         }
-        let bytes: &[u8; SECTOR_SIZE] = page.first_chunk().expect("a sector fits in a page");
-        let vote = sector.decode(bytes);
-        vote.map_err(|error| SharedDiskError::Sector(error, FixedText::new(self.path)))
+        let bytes = page.first_chunk().expect("a sector fits in a page");
+        sector.parse(bytes).map_err(SharedDiskError::Sector)
     }
 }
 
@@ -164,11 +154,9 @@ impl Votes for SharedDisk<'_> {
         let offset = offset(self.is_second());
         let [page] = self.page.all_mut() else { unreachable!("one was taken") };
         page.fill(0);
-        page[..SECTOR_SIZE].copy_from_slice(&self.own.encode(vote));
-        let writing = |errno| FileError::new(FileOperation::Write, self.path, errno);
-        match rustix::io::pwrite(&self.file, &page[..], offset).map_err(writing)? {
-            PAGE_SIZE => Ok(()),
-            _ => Err(writing(Errno::IO).into()),
-        }
+        self.own.emit(vote, page.first_chunk_mut().expect("a sector fits in a page"));
+        let count = rustix::io::pwrite(&self.file, &page[..], offset);
+        let is_whole = count.map_err(SharedDiskError::Access)? == PAGE_SIZE;
+        if is_whole { Ok(()) } else { Err(SharedDiskError::Access(Errno::IO)) }
     }
 }

@@ -20,7 +20,7 @@ impl Device {
 
     /// Has a host ask; the question is what any arbiter's program is asked.
     fn start(&self, host: usize, question: &str) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_primary-helper"))
+        Command::new(env!("CARGO_BIN_EXE_backup-helper"))
             .arg("disk-arbiter")
             .arg(&self.0)
             .args([HOSTS[host], HOSTS[1 - host]])
@@ -106,7 +106,7 @@ fn a_claim_that_was_killed_anywhere_leaves_a_sound_record() {
 fn what_cannot_be_used_is_told_and_left_alone() {
     let device = Device::new("refusals");
     device.record(0, &claim(0, 0));
-    assert!(device.refusal(0, "get mail").contains("it is web's: give each domain its own"));
+    assert!(device.refusal(0, "get mail").contains("it is another domain's"));
     let file = File::options().write(true).open(&device.0).unwrap();
     file.write_all_at(b"x", 100).unwrap();
     assert!(device.refusal(1, &claim(1, 1)).contains("damaged"));
