@@ -8,6 +8,7 @@ use pollux::backup::stand_by;
 use pollux::options::{BACKUP_HELP, BackupRequest, parse_backup};
 use pollux::platform::linux::log::print;
 use pollux::platform::linux::program::{Arguments, ExitStatus, text_arguments};
+use pollux::platform::linux::shared_disk::print_record;
 use pollux::platform::linux::status_file::print_status;
 use pollux::status::Role;
 
@@ -31,6 +32,7 @@ fn main(arguments: Arguments) -> ExitStatus {
             return ExitStatus::of(shown);
         }
         Ok(BackupRequest::StandBy(options)) => return ExitStatus::of(stand_by(&options)),
+        Ok(BackupRequest::DiskArbiter(options)) => return ExitStatus::of(print_record(&options)),
         Err(error) => {
             pollux::log!("{error}");
             return ExitStatus::Usage;

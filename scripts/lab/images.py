@@ -33,7 +33,7 @@ DOM0_EXTRA_LIBRARIES = ["/lib/x86_64-linux-gnu/libgcc_s.so.1"]
 DOM0_MODULES = [
     "xen-privcmd", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xenfs", "xen-netback", "xen-blkback",
     "bridge", "ifb", "sch_plug", "sch_ingress", "act_mirred", "act_gact", "cls_matchall", "cls_u32",
-    "sch_netem", "veth", "tun", "loop", "e1000", "virtio_pci", "virtio_net", "aesni-intel",
+    "sch_netem", "veth", "tun", "loop", "e1000", "virtio_pci", "virtio_net", "virtio_blk", "aesni-intel",
     "xen-netfront", "xen-blkfront",
 ]
 GUEST_MODULES = ["xen-netfront", "xen-blkfront"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from lab.agent import Agent, Result
 from lab.images import Images
 from lab.network import Network
-from lab.settings import REPLICATION_MTU, HostPlan, LabError
+from lab.settings import REPLICATION_MTU, SHARED_DISK_FILE, SHARED_DISK_SIZE, HostPlan, LabError
 
 # qemu64 with the extras is what Xen, its nested paging and the AEAD need; richer models crash dom0 under TCG.
 CPU_MODEL = "qemu64,+svm,+npt,+aes,+pclmulqdq,+ssse3,+sse4.1"
@@ -60,6 +60,11 @@ class Host:
         return self.folder / f"{self.name}-shell.sock"
 
     @property
+    def shared_disk(self) -> Path:
+        """What the disk is that all hosts of a lab see."""
+        return self.folder / SHARED_DISK_FILE
+
+    @property
     def console_log(self) -> Path:
         """What Xen and dom0's kernel print."""
         return self.folder / f"{self.name}-console.log"
@@ -68,6 +73,8 @@ class Host:
         """Starts QEMU; `wait_ready` then waits for the agent."""
         assert self.process is None or self.process.poll() is not None, "the host is running already"
         self.shell_socket.unlink(missing_ok=True)
+        if not self.shared_disk.exists():
+            self.shared_disk.write_bytes(bytes(SHARED_DISK_SIZE))
         with open(self.folder / f"{self.name}-qemu.log", "wb") as log:
             self.process = self.network.popen(
                 self.network.hosts, self._command(images), stdout=log, stderr=log
@@ -93,6 +100,11 @@ class Host:
             "-kernel", str(images.xen), "-append", xen_line,
             # QEMU splits multiboot modules at commas: the kernel with its command line, then the initramfs.
             "-initrd", f"{images.kernel} {dom0_line},{images.dom0}",
+        ]
+        # Written through, so that killing this process loses nothing of what was reported written.
+        command += [
+            "-drive", f"if=none,id=shared,format=raw,cache=writethrough,file.locking=off,file={self.shared_disk}",
+            "-device", "virtio-blk-pci,drive=shared,share-rw=on",
         ]
         for network in ("lan", "repl", "mgmt"):
             command += [

@@ -34,12 +34,12 @@ class Protection:
     interval_ms: int = INTERVAL_MS_BY_VCPUS[1]
     timeout_ms: int = 2000
     gate: str = "plug"
-    # Whether the lab's `Arbiter` decides which host lives, or each host by itself.
-    arbiter: bool = False
+    # What decides which host lives: one of `lab.arbiter`, or each host by itself.
+    arbiter: str | None = None
 
     @property
     def _arbiter_option(self) -> str:
-        return f"--arbiter exec:{ARBITER_PATH}" if self.arbiter else "--no-arbiter"
+        return f"--arbiter {self.arbiter}" if self.arbiter else "--no-arbiter"
 
     def protect_command(self, primary: Host) -> str:
         """`primary-helper protect` for the lab's guest."""

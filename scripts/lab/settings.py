@@ -27,6 +27,11 @@ MANAGEMENT_ADDRESS = "10.78.0.1"
 
 REPLICATION_MTU = 9000
 
+# A disk that both hosts see, and what it is called in dom0.
+SHARED_DISK_FILE = "shared-disk.img"
+SHARED_DISK_SIZE = 1 << 20
+SHARED_DISK_DEVICE = "/dev/vda"
+
 
 class LabError(Exception):
     """Something the lab needs did not work; the text is one line for a person."""

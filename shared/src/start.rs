@@ -4,9 +4,11 @@
 
 use core::fmt;
 
+use crate::arbiter::HostId;
 use crate::link::MultiPort;
-use crate::options::Links;
+use crate::options::{ArbiterKind, Links};
 use crate::platform::linux::affinity::PinError;
+use crate::platform::linux::arbiter_program::{ArbiterError, ArbiterProgram};
 use crate::platform::linux::file::FileError;
 use crate::platform::linux::key_file::KeyFileError;
 use crate::platform::linux::lock::LockError;
@@ -115,6 +117,19 @@ pub fn open_links(links: &Links<'_>) -> Result<MultiPort<PacketSocket>, StartErr
         }
     }
     Ok(port)
+}
+
+/// The arbiter between the ends of the first link, if there is to be one.
+///
+/// # Errors
+/// [`ArbiterError`] when it cannot be asked at all.
+pub fn open_arbiter(
+    kind: ArbiterKind<'_>,
+    links: &Links<'_>,
+    port: &MultiPort<PacketSocket>,
+) -> Result<Option<ArbiterProgram>, ArbiterError> {
+    let own = HostId(port.interfaces()[0].mac());
+    ArbiterProgram::open(kind, own, HostId(links.first.peer_mac))
 }
 
 /// Says what it means that nobody decides who may run `guest`.

@@ -127,6 +127,8 @@ fn parse_decimal(text: &str) -> Option<u64> {
 
 /// Reads six pairs of hexadecimal digits with colons.
 #[must_use]
+// Called, not copied to each of its callers.
+#[inline(never)]
 pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
     const TEXT_SIZE: usize = 17;
     if text.len() != TEXT_SIZE {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import replace
 
-from lab.arbiter import Arbiter, holder_id
+from lab.arbiter import ETCD, EtcdArbiter, holder_id
 from lab.failover import Outcome, prepare, run_failover
 from lab.instance import Lab
 from lab.machine import Shape
@@ -24,9 +24,9 @@ def demo(name: str, shape: Shape, options: Protection, stay: bool) -> int:
         with Lab(name, "ab", shape) as lab:
             lab.boot()
             prepare(lab)
-            with Arbiter(lab) as arbiter:
+            with EtcdArbiter(lab) as arbiter:
                 told.say("an etcd server says which host may live")
-                outcome = run_failover(lab, replace(options, arbiter=True), told)
+                outcome = run_failover(lab, replace(options, arbiter=ETCD), told)
                 term, holder = arbiter.record()
                 told.say(f"by the arbiter's term {term} the guest lives on {holder}, host b is {holder_id(lab.b)}")
                 told.say(outcome.describe())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.arbiter import Arbiter, holder_id
+from lab.arbiter import ETCD, EtcdArbiter, holder_id
 from lab.failover import run_failover
 from lab.instance import Lab
 from lab.pollux import INTERVAL_MS_BY_VCPUS, Protection
@@ -12,8 +12,8 @@ from lab.testing import expect, lab_test, quiet_narrator
 @lab_test("host a dies: the client's stream goes on from host b, by the arbiter's word, every byte verified")
 def failover(lab: Lab) -> None:
     """The default interval. Protection has taken term 1, host b claims the next one."""
-    with Arbiter(lab) as arbiter:
-        _fail_over(lab, Protection(arbiter=True))
+    with EtcdArbiter(lab) as arbiter:
+        _fail_over(lab, Protection(arbiter=ETCD))
         expect(arbiter.record() == (2, holder_id(lab.b)), f"the record is {arbiter.record()}")
 
 

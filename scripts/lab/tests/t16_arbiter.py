@@ -1,6 +1,7 @@
 """Arbitration: when the hosts have lost each other, an authority that is neither of them says which one lives.
 
-The arbiter is an etcd server at the lab's switch, reached over the management network, which is not cut.
+The arbiter is an etcd server at the lab's switch, reached over the management network, which is not cut; or a disk that
+both hosts see.
 Each test begins with an arbiter that has no record, so terms count from 1.
 """
 
@@ -10,19 +11,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab.arbiter import Arbiter, holder_id
+from lab.arbiter import ETCD, SHARED_DISK, Arbiter, EtcdArbiter, SharedDisk, holder_id
 from lab.capture import Capture
 from lab.client import StreamClient
 from lab.guest import GuestControl, create_guest, install_configs
 from lab.instance import Lab
 from lab.machine import Host
 from lab.pollux import ARBITER_PATH, KEY_PATH, STATE_FOLDER, Pair, Protection, install
-from lab.settings import GUEST_MAC, GUEST_NAME
+from lab.settings import GUEST_MAC, GUEST_NAME, SHARED_DISK_DEVICE
 from lab.testing import expect, expect_more, lab_test, protected_stream
 from lab.tests.t20_refusals import refused
 from lab.tests.t35_changes import wait_until
 
-ARBITRATED = Protection(arbiter=True)
+ARBITRATED = Protection(arbiter=ETCD)
 # From the loss of the link to a stream that runs again: the silence, two claims and a revival, emulated.
 DECISION_SECONDS = 60
 # Without an arbiter nothing may change, however long it takes.
@@ -35,9 +36,9 @@ FRAMES_MIN = 20
 
 
 @contextmanager
-def arbitrated_stream(lab: Lab) -> Iterator[tuple[Arbiter, Pair, StreamClient]]:
-    """A guest that is protected under an arbiter, with a stream that must be whole at the end."""
-    with Arbiter(lab) as arbiter, protected_stream(lab, ARBITRATED) as (pair, client):
+def arbitrated_stream(lab: Lab) -> Iterator[tuple[EtcdArbiter, Pair, StreamClient]]:
+    """A guest that is protected under etcd, with a stream that must be whole at the end."""
+    with EtcdArbiter(lab) as arbiter, protected_stream(lab, ARBITRATED) as (pair, client):
         arbiter.wait_record((1, holder_id(lab.a)))
         yield arbiter, pair, client
 
@@ -114,7 +115,7 @@ def lives_elsewhere(lab: Lab) -> None:
     """Two of it would be there otherwise. The record stays as it is, and the guest is left alone."""
     create_guest(lab.a)
     record = (5, lab.a.plan.peer.mac("repl"))
-    with Arbiter(lab) as arbiter:
+    with EtcdArbiter(lab) as arbiter:
         arbiter.set_record(*record)
         refused(lab.a, ARBITRATED.protect_command(lab.a), 1, record[1], "arbiter", "lives")
         expect(arbiter.record() == record, f"the record became {arbiter.record()}")
@@ -125,7 +126,7 @@ def lives_elsewhere(lab: Lab) -> None:
 @lab_test("a helper wants to be told who decides: an arbiter, or that there is none", hosts="a")
 def neither_and_both(lab: Lab) -> None:
     """Whether both hosts may live when the link is cut is nothing to be left to a default."""
-    option = f"--arbiter exec:{ARBITER_PATH}"
+    option = f"--arbiter {ETCD}"
     for command in (ARBITRATED.protect_command(lab.a), ARBITRATED.stand_by_command(lab.a)):
         for wrong in ("", f"{option} --no-arbiter", f"--arbiter {ARBITER_PATH}"):
             refused(lab.a, command.replace(option, wrong), 2, "arbiter")
@@ -135,14 +136,32 @@ def neither_and_both(lab: Lab) -> None:
 def link_is_cut(lab: Lab) -> None:
     """Without an arbiter both would live. From the cut on, no frame leaves the host that is not chosen."""
     with link_mended_afterwards(lab), arbitrated_stream(lab) as (arbiter, pair, client):
-        with Outputs(lab) as outputs:
-            time.sleep(1.0)
-            lab.network.set_replication(False)
-            cut_at = time.time()
-            expect_more(client, MESSAGES, DECISION_SECONDS, "the stream does not go on from either host")
-            chosen = _expect_one_lives(lab, arbiter, pair)
-            expect_more(client, MESSAGES, DECISION_SECONDS, "the stream stands still after the decision")
-        _expect_output_of(outputs, lab, chosen, cut_at)
+        _cut_link(lab, arbiter, pair, client)
+
+
+@lab_test("the replication link is cut between two healthy hosts that share a disk: one lives, as they agree there")
+def link_is_cut_disk(lab: Lab) -> None:
+    """The disk is reached over neither the LAN nor the replication network. First, both hosts see one record."""
+    options = Protection(arbiter=SHARED_DISK)
+    with SharedDisk(lab) as disk, link_mended_afterwards(lab), protected_stream(lab, options) as (pair, client):
+        expect(disk.record() == (1, holder_id(lab.a)), f"the record is {disk.record()} under protection")
+        told = lab.b.run(
+            f"backup-helper disk-arbiter {SHARED_DISK_DEVICE} {holder_id(lab.b)} {holder_id(lab.a)} get {GUEST_NAME}"
+        ).stdout.strip()
+        expect(told == f"1 {holder_id(lab.a)}", f"host b reads '{told}' from the disk")
+        _cut_link(lab, disk, pair, client)
+
+
+def _cut_link(lab: Lab, arbiter: Arbiter, pair: Pair, client: StreamClient) -> None:
+    """Exactly one host goes on, by the arbiter's record; from the cut on, no frame leaves the other."""
+    with Outputs(lab) as outputs:
+        time.sleep(1.0)
+        lab.network.set_replication(False)
+        cut_at = time.time()
+        expect_more(client, MESSAGES, DECISION_SECONDS, "the stream does not go on from either host")
+        chosen = _expect_one_lives(lab, arbiter, pair)
+        expect_more(client, MESSAGES, DECISION_SECONDS, "the stream stands still after the decision")
+    _expect_output_of(outputs, lab, chosen, cut_at)
 
 
 @lab_test("the arbiter is dead when the link is cut: nobody lives until it is back, and then one does")

@@ -9,8 +9,10 @@
 //! in check until then is the gate, which opens by acknowledgements alone.
 //!
 //! Here is what a record says to who asks; how an arbiter is asked is the platform's business
-//! (`platform::linux::arbiter_program`), and when, that of `primary` and `backup`.
+//! (`platform::linux::arbiter_program`), and when, that of `primary` and `backup`. An arbiter that is no more
+//! than a shared disk is in `disk`.
 
+pub mod disk;
 mod settling;
 
 use core::fmt;
@@ -20,7 +22,7 @@ pub use settling::{Next, Settling};
 use crate::text::{parse_mac, parse_number, split_at_first};
 
 /// The host that holds a term: the MAC address of its first replication interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostId(pub [u8; 6]);
 
 impl fmt::Display for HostId {
@@ -31,7 +33,7 @@ impl fmt::Display for HostId {
 }
 
 /// What the arbiter has for a domain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Record {
     /// Counts from 1; 0 when the domain was never claimed.
     pub term: u64,
@@ -50,6 +52,15 @@ impl Record {
             holder => Some(HostId(parse_mac(holder)?)),
         };
         (holder.is_some() == (term > 0)).then_some(Self { term, holder })
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.holder {
+            Some(holder) => write!(f, "{} {holder}", self.term),
+            None => f.write_str("0 -"),
+        }
     }
 }
 
@@ -113,7 +124,8 @@ mod tests {
         let some = |term, holder| Some(Record { term, holder: Some(holder) });
         assert_eq!(Record::parse("7 52:54:00:02:00:02\n"), some(7, A));
         assert_eq!(Record::parse("1   52:54:00:03:00:02 "), some(1, B));
-        assert_eq!(Record::parse("0 -"), Some(Record { term: 0, holder: None }));
+        assert_eq!(Record::parse("0 -"), Some(Record::default()));
+        assert_eq!(Record::default().to_string(), "0 -");
         for wrong in [
             "",
             "7",
@@ -155,8 +167,8 @@ mod tests {
         #[test]
         fn what_is_written_is_read(term in 1u64.., mac: [u8; 6]) {
             let holder = HostId(mac);
-            let line = std::format!("{term} {holder}");
-            prop_assert_eq!(Record::parse(&line), Some(Record { term, holder: Some(holder) }));
+            let record = Record { term, holder: Some(holder) };
+            prop_assert_eq!(Record::parse(&record.to_string()), Some(record));
             prop_assert_eq!(holder.to_string().len(), 17);
         }
 

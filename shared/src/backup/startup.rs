@@ -2,16 +2,14 @@
 
 use super::error::StandByError;
 use super::standing_by::StandingBy;
-use crate::arbiter::HostId;
 use crate::commit::{Commit, CommitOptions, TwinHost};
 use crate::idle::Idle;
 use crate::limits::{RING_ENTRY_COUNT_MAX, XENSTORE_ANSWER_MS_MAX_BACKUP, XL_CONFIG_SIZE_MAX};
 use crate::link::MultiPort;
 use crate::link::receive::Receive;
 use crate::link_half::{LinkHalf, link_options};
-use crate::options::{ArbiterKind, StandByOptions};
+use crate::options::StandByOptions;
 use crate::platform::linux::affinity::pin_to_core;
-use crate::platform::linux::arbiter_program::ArbiterProgram;
 use crate::platform::linux::command::Program;
 use crate::platform::linux::evtchn::EventChannels;
 use crate::platform::linux::file::read_small;
@@ -26,7 +24,7 @@ use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
 use crate::platform::vector;
 use crate::ring::{Consumer, Ring};
-use crate::start::{StartError, open_links, warn_without_arbiter};
+use crate::start::{StartError, open_arbiter, open_links, warn_without_arbiter};
 use crate::status::{Role, State};
 use crate::wire::SecretKey;
 use crate::xen::{Xen, XenOpenError};
@@ -41,12 +39,7 @@ pub fn stand_by(options: &StandByOptions<'_>) -> Result<(), StandByError> {
     let key = read_key_file(options.key_file)?;
     let port = open_links(&options.links)?;
     let is_host = !options.rehearses_only;
-    let arbiter = match options.arbiter {
-        ArbiterKind::Exec(path) => {
-            Some(ArbiterProgram::open(path, HostId(port.interfaces()[0].mac()))?)
-        }
-        ArbiterKind::None => None,
-    };
+    let arbiter = open_arbiter(options.arbiter, &options.links, &port)?;
     // Missing parts of the host are told now, and not when the twin is needed.
     if is_host {
         Program::find("xl")?;

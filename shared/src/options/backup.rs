@@ -1,5 +1,6 @@
 //! The command line of `backup-helper`.
 
+use super::disk_arbiter::{DiskArbiterOptions, parse_disk_arbiter};
 use super::error::UsageError;
 use super::links::Links;
 use super::values::{ArbiterKind, Value, take_options};
@@ -17,6 +18,8 @@ pub enum BackupRequest<'a> {
     StandBy(StandByOptions<'a>),
     /// Print how it goes.
     Status(StatusOptions<'a>),
+    /// Ask a shared disk who lives.
+    DiskArbiter(DiskArbiterOptions<'a>),
 }
 
 /// Options of `stand-by`.
@@ -55,6 +58,7 @@ pub fn parse_backup<'a>(
         Some("--version" | "-V") => Ok(BackupRequest::Version),
         Some("stand-by") => parse_stand_by(arguments),
         Some("status") => parse_status(arguments),
+        Some("disk-arbiter") => parse_disk_arbiter(arguments).map(BackupRequest::DiskArbiter),
         Some(other) => Err(UsageError::CommandUnknown(FixedText::new(other))),
     }
 }
@@ -167,12 +171,12 @@ mod tests {
             ),
             (
                 "stand-by --link eth1=52:54:00:12:34:56 --key-file k",
-                "give --arbiter exec:PATH, which decides who lives when the link is cut, or \
+                "give --arbiter exec:PATH or disk:DEVICE, which decides who lives when the link is cut, or \
                  --no-arbiter, with which both hosts may live then: see --help",
             ),
             (
                 "stand-by --link eth1=52:54:00:12:34:56 --key-file k --arbiter etcd",
-                "--arbiter etcd: give exec:/PATH/OF/PROGRAM",
+                "--arbiter etcd: give exec:/PATH/OF/PROGRAM or disk:/DEVICE",
             ),
             (
                 "stand-by --link a=52:54:00:12:34:56 --link a=52:54:00:12:34:57",

@@ -28,6 +28,8 @@ pub enum UsageError {
     OptionMissing(&'static str),
     /// Neither an arbiter nor that there is none was told, or both.
     ArbiterUnclear,
+    /// What `disk-arbiter` is to do cannot be read.
+    DiskArbiter,
     /// A value is not what the option takes.
     ValueWrong {
         /// The option.
@@ -67,8 +69,11 @@ impl fmt::Display for UsageError {
             Self::ValueUnwanted(option) => write!(formatter, "{option} takes no value: see --help"),
             Self::OptionMissing(option) => write!(formatter, "{option} is missing: see --help"),
             Self::ArbiterUnclear => formatter.write_str(
-                "give --arbiter exec:PATH, which decides who lives when the link is cut, or \
+                "give --arbiter exec:PATH or disk:DEVICE, which decides who lives when the link is cut, or \
                  --no-arbiter, with which both hosts may live then: see --help",
+            ),
+            Self::DiskArbiter => formatter.write_str(
+                "disk-arbiter takes DEVICE HOST_MAC PEER_MAC, and get DOMAIN or claim DOMAIN TERM MAC",
             ),
             Self::ValueWrong { option, value, expected } => {
                 write!(formatter, "{option} {value}: give {expected}")

@@ -4,6 +4,7 @@
 //! rooms that use it. Each mistake is one [`UsageError`], one line for people.
 
 mod backup;
+mod disk_arbiter;
 mod error;
 mod links;
 mod primary;
@@ -12,6 +13,7 @@ mod replication;
 mod values;
 
 pub use backup::{BackupRequest, StandByOptions, parse_backup};
+pub use disk_arbiter::{DiskArbiterOptions, DiskQuestion};
 pub use error::UsageError;
 pub use links::{Link, Links};
 pub use primary::{PrimaryRequest, ProtectOptions, parse_primary};
@@ -36,7 +38,7 @@ pub const PRIMARY_HELP: &str = "\
 primary-helper: protects a running Xen guest, so that it survives the loss of this host
 
   primary-helper protect --domain NAME|ID --config XL.CFG --link IFACE=PEER_MAC --key-file FILE
-    --arbiter exec:PATH | --no-arbiter [--interval-ms 25|auto] [--pause-target-us 500]
+    --arbiter exec:PATH|disk:DEVICE | --no-arbiter [--interval-ms 25|auto] [--pause-target-us 500]
     [--timeout-ms 500] [--gate plug|none] [--ring 64M] [--delta-cache 64M]
     [--capture-core N] [--ship-core N] [--state-dir /run/pollux]
   primary-helper rehearse --link IFACE=PEER_MAC --key-file FILE [--memory 1G] [--dirty-pages 1000]
@@ -51,7 +53,8 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
                  fastest first, in the same order on both hosts
   --key-file     64 hexadecimal digits, the same on both hosts, readable by the owner alone;
                  SIGUSR2: read it again for the next session
-  --arbiter      program that decides which host lives when the link is cut (docs/arbiter.md)
+  --arbiter      program, or disk that both hosts share, which decides who lives when the link
+                 is cut (docs/arbiter.md)
   --no-arbiter   there is none: both hosts may live then
   --interval-ms  time between checkpoints, 5 to 10000; auto: as short as the costs allow
   --pause-target-us  longest pause wanted; pages that would not fit into it are copied before
@@ -81,7 +84,7 @@ pub const BACKUP_HELP: &str = "\
 backup-helper: keeps the twin of a protected Xen guest, and brings it to life when its host is lost
 
     backup-helper stand-by --link IFACE=PEER_MAC --key-file FILE
-                           --arbiter exec:PATH | --no-arbiter | --rehearse-only
+                           --arbiter exec:PATH|disk:DEVICE | --no-arbiter | --rehearse-only
                            [--twin-config XL.CFG] [--timeout-ms 500] [--receive-core N]
                            [--commit-core N] [--state-dir /run/pollux]
     backup-helper status   [--state-dir /run/pollux]
@@ -90,7 +93,8 @@ backup-helper: keeps the twin of a protected Xen guest, and brings it to life wh
                     times for redundant links, the fastest first, in the same order on both hosts
     --key-file      64 hexadecimal digits, the same on both hosts, readable by the owner alone
                     SIGUSR2: read it again for the next session
-    --arbiter       program that decides which host lives when the link is cut (docs/arbiter.md)
+    --arbiter       program, or disk that both hosts share, which decides who lives when the link
+                    is cut (docs/arbiter.md)
     --no-arbiter    there is none: both hosts may live then
     --twin-config   xl configuration for the twin, in place of the one that the primary sends
     --rehearse-only  take rehearsals and no domains; needs no Xen

@@ -45,6 +45,8 @@ pub enum GateKind {
 pub enum ArbiterKind<'a> {
     /// The program at this path.
     Exec(&'a str),
+    /// A disk that both hosts share, at this path.
+    Disk(&'a str),
     /// Nobody: both hosts may live.
     None,
 }
@@ -156,13 +158,17 @@ impl<'a> Value<'a> {
         self.number(TIMEOUT_MS_MIN, TIMEOUT_MS_MAX, 500, "50 to 60000 milliseconds")
     }
 
-    /// `exec:PATH`, which must be given unless the flag `without` is.
+    /// `exec:PATH` or `disk:DEVICE`, one of which must be given unless the flag `without` is.
     pub fn arbiter(&self, without: &Self) -> Result<ArbiterKind<'a>, UsageError> {
         match (self.value, without.is_given()) {
             (None, true) => Ok(ArbiterKind::None),
-            (Some(value), false) => match value.strip_prefix("exec:") {
-                Some(path) if path.starts_with("/") => Ok(ArbiterKind::Exec(path)),
-                _ => Err(UsageError::wrong(self.name, value, "exec:/PATH/OF/PROGRAM")),
+            (Some(value), false) => match text::split_at_first(value, b':') {
+                Some(("exec", path)) if path.starts_with("/") => Ok(ArbiterKind::Exec(path)),
+                Some(("disk", path)) if path.starts_with("/") => Ok(ArbiterKind::Disk(path)),
+                _ => {
+                    let expected = "exec:/PATH/OF/PROGRAM or disk:/DEVICE";
+                    Err(UsageError::wrong(self.name, value, expected))
+                }
             },
             _ => Err(UsageError::ArbiterUnclear),
         }

@@ -6,10 +6,9 @@
 use super::error::ProtectError;
 use super::protection::{EpochFigures, Protection};
 use super::steps::Attendant as _;
-use crate::arbiter::{HostId, Next, Settling, Verdict};
+use crate::arbiter::{Next, Settling, Verdict};
 use crate::capture::Capture;
 use crate::limits::{ARBITER_REST_US, ARBITER_RETRY_MS};
-use crate::options::ArbiterKind;
 use crate::platform::linux::arbiter_program::{ArbiterError, ArbiterProgram};
 use crate::platform::linux::clock;
 use crate::ring::Control;
@@ -33,12 +32,11 @@ impl Arbitration {
     ///
     /// # Errors
     /// When the arbiter does not decide, or another host holds the domain.
-    pub fn begin(kind: ArbiterKind<'_>, own: HostId, domain: &str) -> Result<Self, ProtectError> {
-        let ArbiterKind::Exec(path) = kind else {
+    pub fn begin(program: Option<ArbiterProgram>, domain: &str) -> Result<Self, ProtectError> {
+        let Some(program) = program else {
             warn_without_arbiter(domain);
             return Ok(Self { program: None, term: Some(0) });
         };
-        let program = ArbiterProgram::open(path, own)?;
         let mut tries = 1;
         loop {
             match take_up(&program, domain) {

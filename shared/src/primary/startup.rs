@@ -9,7 +9,6 @@ use super::arbitration::Arbitration;
 use super::error::ProtectError;
 use super::protection::Protection;
 use super::surroundings::Program;
-use crate::arbiter::HostId;
 use crate::capture::preconditions::{self, Refusal};
 use crate::capture::{Capture, CaptureError, Store};
 use crate::codec::page::{PageEncoder, ShadowCache};
@@ -34,7 +33,7 @@ use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
 use crate::platform::vector;
 use crate::ring::{Consumer, Producer, Ring};
-use crate::start::{StartError, open_links};
+use crate::start::{StartError, open_arbiter, open_links};
 use crate::status::{Histogram, Role, SavedRecord, State};
 use crate::text::{FixedText, parse_number};
 use crate::wire::SecretKey;
@@ -56,6 +55,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         return Err(ProtectError::ConfigEmpty);
     }
     let port = open_links(&options.replication.links)?;
+    let arbiter = open_arbiter(options.arbiter, &options.replication.links, &port)?;
     let xen = Xen::open()?;
     let mut store = open_xenstore(XENSTORE_ANSWER_MS_MAX_PRIMARY)?;
     let (domid, name) = find_domain(&mut store, options.domain)?;
@@ -68,8 +68,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     if is_paused && !was_left_undecided(&status, domid) {
         checked?;
     }
-    let arbitration =
-        Arbitration::begin(options.arbiter, HostId(port.interfaces()[0].mac()), &name)?;
+    let arbitration = Arbitration::begin(arbiter, &name)?;
     if is_paused {
         xen.unpausedomain(domid)?;
         preconditions::check(&xen, &mut store, domid)?;

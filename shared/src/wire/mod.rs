@@ -41,6 +41,7 @@ pub use exchange::{AgreedSecret, EphemeralSecret, PublicKey};
 pub use figures::Figures;
 pub use frame::{Frame, FrameHeader, FrameType, HEADER_SIZE, OVERHEAD_SIZE, TAG_SIZE};
 pub use handshake::{Confirm, Hello, HelloReply, Nonce, ReplyStatus};
+pub(crate) use keys::digest;
 pub use keys::{HandshakeKey, KeyTextError, SecretKey, SessionKeys, SessionParts};
 pub use notice::{Goodbye, Refuse};
 pub use replay::ReplayWindow;

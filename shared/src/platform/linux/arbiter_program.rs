@@ -1,4 +1,5 @@
-//! An arbiter that is a program of the operator's: `--arbiter exec:PATH`.
+//! An arbiter that is a program: the operator's, `--arbiter exec:PATH`, or `backup-helper disk-arbiter`, which
+//! asks a disk, `--arbiter disk:DEVICE`.
 //!
 //! It is run as `PATH get DOMAIN`, `PATH check DOMAIN` or `PATH claim DOMAIN TERM HOLDER`, and its last line is the record
 //! as it is afterwards; `docs/arbiter.md` has the whole contract. What the record means is the
@@ -6,11 +7,21 @@
 
 use super::clock::monotonic_us;
 use super::command::{CommandError, Program};
+use super::file::is_accessible;
 use crate::arbiter::{Claim, HostId, Record, Settling, Verdict};
 use crate::limits::ARBITER_ANSWER_MS_MAX;
+use crate::options::ArbiterKind;
 use crate::text::FixedText;
 use core::fmt;
+use heapless::Vec;
+use rustix::fs::Access;
 
+/// The program that asks a disk. It has the room for that, and is wherever a guest may come to live.
+const DISK_PROGRAM: &str = "backup-helper";
+/// Bytes of the path of a program or a disk.
+const PATH_SIZE_MAX: usize = 128;
+/// Words of a question to a disk.
+const WORD_COUNT_MAX: usize = 8;
 /// Bytes of the program's output that are kept; its last line must lie in them.
 const OUTPUT_SIZE_MAX: usize = 2048;
 /// Bytes of a line of the program that an error repeats.
@@ -21,6 +32,8 @@ const SHOWN_SIZE_MAX: usize = 120;
 pub enum ArbiterError {
     /// Its program could not be run to its end.
     Command(CommandError),
+    /// The disk is not there.
+    NoDisk,
     /// It says why it cannot decide.
     Failed(FixedText<SHOWN_SIZE_MAX>),
     /// Its last line is no record.
@@ -45,6 +58,7 @@ impl fmt::Display for ArbiterError {
         f.write_str("the arbiter has not decided: ")?;
         match self {
             Self::Command(error) => error.fmt(f),
+            Self::NoDisk => f.write_str("there is no such device to write to"),
             Self::Failed(line) => write!(f, "{line}"),
             Self::Answer(line) => {
                 write!(f, "{line}: that is no line `TERM HOLDER`: mend its program")
@@ -62,18 +76,43 @@ impl core::error::Error for ArbiterError {}
 /// The program, and who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct ArbiterProgram {
-    program: Program,
+    /// Of the program, or of the disk.
+    path: FixedText<PATH_SIZE_MAX>,
     own: HostId,
+    /// The other host, if it is a disk.
+    peer: Option<HostId>,
 }
 
 impl ArbiterProgram {
-    /// The program at `path`, asked by the host `own`.
+    /// The arbiter of the hosts `own`, which asks, and `peer`; none where there is to be none.
     ///
     /// # Errors
-    /// [`ArbiterError::Command`] when it is no executable file.
-    pub fn open(path: &str, own: HostId) -> Result<Self, ArbiterError> {
-        let program = Program::at(path).map_err(ArbiterError::Command)?;
-        Ok(Self { program, own })
+    /// [`ArbiterError::Command`] when there is no such executable file, or for a disk no `backup-helper` in
+    /// PATH; [`ArbiterError::NoDisk`] when the disk is nothing that can be written to.
+    pub fn open(
+        kind: ArbiterKind<'_>,
+        own: HostId,
+        peer: HostId,
+    ) -> Result<Option<Self>, ArbiterError> {
+        let (path, peer) = match kind {
+            ArbiterKind::None => return Ok(None),
+            ArbiterKind::Exec(path) => (path, None),
+            ArbiterKind::Disk(path) => (path, Some(peer)),
+        };
+        let it = Self { path: FixedText::new(path), own, peer };
+        if peer.is_some() && !is_accessible(it.path.as_str(), Access::WRITE_OK) {
+            return Err(ArbiterError::NoDisk);
+        }
+        it.program()?;
+        Ok(Some(it))
+    }
+
+    fn program(&self) -> Result<Program, ArbiterError> {
+        let program = match self.peer {
+            Some(_) => Program::find(DISK_PROGRAM),
+            None => Program::at(self.path.as_str()),
+        };
+        program.map_err(ArbiterError::Command)
     }
 
     /// The host that asks.
@@ -126,13 +165,16 @@ impl ArbiterProgram {
     /// repeated.
     pub fn claim(&self, domain: &str, claim: Claim) -> Result<Record, ArbiterError> {
         let term = FixedText::<20>::format(format_args!("{}", claim.term));
-        let own = FixedText::<17>::format(format_args!("{}", claim.own));
-        self.ask(&["claim", domain, term.as_str(), own.as_str()])
+        self.ask(&["claim", domain, term.as_str(), name(claim.own).as_str()])
     }
 
-    fn ask(&self, arguments: &[&str]) -> Result<Record, ArbiterError> {
+    fn ask(&self, question: &[&str]) -> Result<Record, ArbiterError> {
+        let (own, peer) = (name(self.own), name(self.peer.unwrap_or(self.own)));
+        let told = ["disk-arbiter", self.path.as_str(), own.as_str(), peer.as_str()];
+        let told = if self.peer.is_some() { &told[..] } else { &[] };
+        let words = told.iter().chain(question).copied().collect::<Vec<_, WORD_COUNT_MAX>>();
         let mut output = [0; OUTPUT_SIZE_MAX];
-        let output = self.program.run(arguments, &mut output, ARBITER_ANSWER_MS_MAX);
+        let output = self.program()?.run(&words, &mut output, ARBITER_ANSWER_MS_MAX);
         let output = output.map_err(ArbiterError::Command)?;
         let line = output.last_line();
         if !output.succeeded() {
@@ -140,6 +182,10 @@ impl ArbiterProgram {
         }
         Record::parse(line).ok_or(ArbiterError::Answer(FixedText::new(line)))
     }
+}
+
+fn name(host: HostId) -> FixedText<17> {
+    FixedText::format(format_args!("{host}"))
 }
 
 #[cfg(test)]
@@ -150,6 +196,7 @@ mod tests {
     use std::string::ToString;
 
     const OWN: HostId = HostId([2, 0, 0, 0, 0, 1]);
+    const PEER: HostId = HostId([2, 0, 0, 0, 0, 2]);
 
     /// An arbiter that answers with `script`, which finds its arguments in `$*`.
     fn arbiter(name: &str, script: &str) -> (ArbiterProgram, std::path::PathBuf) {
@@ -159,7 +206,8 @@ mod tests {
         let path = folder.join("program");
         std::fs::write(&path, std::format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-        (ArbiterProgram::open(path.to_str().unwrap(), OWN).unwrap(), folder)
+        let kind = ArbiterKind::Exec(path.to_str().unwrap());
+        (ArbiterProgram::open(kind, OWN, PEER).unwrap().unwrap(), folder)
     }
 
     #[test]
@@ -206,7 +254,11 @@ mod tests {
             assert!(matches!(settling.next(0, false), Next::Wait { .. }));
             std::fs::remove_dir_all(folder).unwrap();
         }
-        let missing = ArbiterProgram::open("/nonexistent/arbiter", OWN);
+        let open = |kind| ArbiterProgram::open(kind, OWN, PEER);
+        let missing = open(ArbiterKind::Exec("/nonexistent/arbiter"));
         assert_eq!(missing.unwrap_err(), ArbiterError::Command(CommandError::NotFound));
+        let missing = open(ArbiterKind::Disk("/nonexistent/disk"));
+        assert_eq!(missing.unwrap_err(), ArbiterError::NoDisk);
+        assert!(open(ArbiterKind::None).unwrap().is_none());
     }
 }

@@ -32,6 +32,7 @@ pub mod process;
 pub mod program;
 pub mod random;
 pub mod seccomp;
+pub mod shared_disk;
 pub mod signals;
 pub mod status_file;
 mod string_functions;
