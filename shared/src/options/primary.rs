@@ -37,6 +37,8 @@ pub struct ProtectOptions<'a> {
     pub gate: GateKind,
     /// How epochs are made and sent.
     pub replication: ReplicationOptions<'a>,
+    /// Seconds after which Xen resets this host when protection stands still; 0 for never.
+    pub watchdog_s: u32,
     /// Folder of the status record.
     pub state_directory: &'a str,
 }
@@ -72,6 +74,7 @@ fn parse_protect<'a>(
     let mut gate = Value::new("--gate");
     let mut arbiter = Value::new("--arbiter");
     let mut no_arbiter = Value::flag("--no-arbiter");
+    let mut watchdog = Value::new("--watchdog");
     let mut state_directory = Value::new("--state-dir");
     let mut replication = ReplicationValues::new();
     let wants_help = take_options(
@@ -83,6 +86,7 @@ fn parse_protect<'a>(
                 &mut gate,
                 &mut arbiter,
                 &mut no_arbiter,
+                &mut watchdog,
                 &mut state_directory,
             ],
             &mut replication.all(),
@@ -97,6 +101,7 @@ fn parse_protect<'a>(
         arbiter: arbiter.arbiter(&no_arbiter)?,
         gate: gate.gate()?,
         replication: replication.read()?,
+        watchdog_s: watchdog.watchdog_s()?,
         state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
     }))
 }
@@ -181,6 +186,9 @@ mod tests {
             ("--interval-ms 10001", "--interval-ms 10001: give 5 to 10000 milliseconds, or auto"),
             ("--pause-target-us 10", "--pause-target-us 10: give 50 to 1000000 microseconds"),
             ("--timeout-ms x", "--timeout-ms x: give 50 to 60000 milliseconds"),
+            ("--watchdog 9", "--watchdog 9: give 10 to 600 seconds"),
+            ("--watchdog 601", "--watchdog 601: give 10 to 600 seconds"),
+            ("--watchdog off", "--watchdog off: give 10 to 600 seconds"),
             ("--gate open", "--gate open: give plug or none"),
             (
                 "--delta-cache 17G",
@@ -190,6 +198,15 @@ mod tests {
         ] {
             let whole = std::format!("{PROTECT} {addition}");
             assert_eq!(parse(&whole).unwrap_err().to_string(), line);
+        }
+    }
+
+    #[test]
+    fn the_watchdog_is_off_unless_it_is_asked_for() {
+        for (addition, watchdog_s) in [("", 0), ("--watchdog 10", 10), ("--watchdog=600", 600)] {
+            let whole = std::format!("{PROTECT} {addition}");
+            let Ok(PrimaryRequest::Protect(options)) = parse(&whole) else { panic!() };
+            assert_eq!(options.watchdog_s, watchdog_s);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::limits::{
     CORE_COUNT_MAX, DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX, INTERVAL_MS_MAX,
     INTERVAL_MS_MIN, PAGE_SIZE, PAUSE_TARGET_US_MAX, PAUSE_TARGET_US_MIN, RING_ENTRY_COUNT_PRIMARY,
     RING_ENTRY_COUNT_PRIMARY_MAX, RING_ENTRY_COUNT_PRIMARY_MIN, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
+    WATCHDOG_S_MAX, WATCHDOG_S_MIN,
 };
 use crate::text::{self, FixedText};
 
@@ -154,6 +155,11 @@ impl<'a> Value<'a> {
     /// Silence after which the peer counts as lost, in milliseconds.
     pub fn timeout_ms(&self) -> Result<u32, UsageError> {
         self.number(TIMEOUT_MS_MIN, TIMEOUT_MS_MAX, 500, "50 to 60000 milliseconds")
+    }
+
+    /// Seconds until the watchdog bites; 0 when the option was not given.
+    pub fn watchdog_s(&self) -> Result<u32, UsageError> {
+        self.number(WATCHDOG_S_MIN, WATCHDOG_S_MAX, 0, "10 to 600 seconds")
     }
 
     /// `exec:PATH`, which must be given unless the flag `without` is.

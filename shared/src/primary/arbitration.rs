@@ -159,6 +159,7 @@ impl Protection<'_> {
     ) -> Result<(), ProtectError> {
         let mut tries = 0;
         loop {
+            self.program.pet_watchdog();
             let has_parted = control.parting(self.session).is_some();
             match settling.next(clock::monotonic_us(), has_parted) {
                 Next::Ask(claim) => {

@@ -89,6 +89,8 @@ impl Protection<'_> {
             // The first is told when the program ends; that output is still held must be told too.
             crate::log!("{}: {second}", self.name);
         }
+        // All ends are safe as they are, or the guest is gone: only one that nobody has chosen wants a reset.
+        self.program.give_watchdog_back();
         let finished = match capture.finish() {
             Err(CaptureError::Xen(error)) if error.errno == crate::xen::Errno::ESRCH => Ok(()),
             other => other,
@@ -264,6 +266,7 @@ impl Protection<'_> {
         self.status.write(&StatusRecord {
             domain: FixedText::new(&self.name),
             domid: self.domid,
+            watchdog: self.program.watchdog.as_ref().map_or(0, |watchdog| watchdog.id().into()),
             term: self.arbitration.term(),
             epoch: figures.epoch,
             acknowledged: figures.acknowledged_epoch,

@@ -30,8 +30,13 @@ macro_rules! numbers {
     };
 }
 
+/// Where the numbers begin that are asked for by name.
+pub(super) const WRITTEN_US: usize = 0;
+pub(super) const WATCHDOG: usize = 1;
+
 numbers! {
     written_us = "record_age_ms" Age,
+    watchdog = "watchdog" OfPrimary,
     term = "term" Number,
     epoch = "epoch" Number,
     acknowledged = "acknowledged" Number,

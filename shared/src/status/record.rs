@@ -113,6 +113,8 @@ pub struct StatusRecord {
     pub pid: i32,
     /// When this was written: CLOCK_MONOTONIC of this host, in microseconds.
     pub written_us: u64,
+    /// Primary: Xen's number of the watchdog that is armed; 0 while none is.
+    pub watchdog: u64,
     /// The arbiter's term; 0 without an arbiter, or while the backup knows none.
     pub term: u64,
     /// Primary: the last epoch that ended. Backup: the last that was received whole.
@@ -171,6 +173,7 @@ impl StatusRecord {
             state,
             pid,
             written_us: 0,
+            watchdog: 0,
             term: 0,
             epoch: 0,
             acknowledged: 0,

@@ -59,6 +59,7 @@ mod tests {
             domain: FixedText::new("web"),
             domid: 7,
             written_us: 5_000_000,
+            watchdog: 1,
             term: 22,
             epoch: 101,
             acknowledged: 100,
@@ -86,7 +87,7 @@ mod tests {
         };
         let lines = [
             "role=primary domain=web domid=7 state=protected pid=42 record_age_ms=400",
-            "term=22 epoch=101 acknowledged=100 acknowledged_age_ms=410 interval_us=25000",
+            "watchdog=1 term=22 epoch=101 acknowledged=100 acknowledged_age_ms=410 interval_us=25000",
             "pause_us_p50=1 pause_us_p99=2 pause_us_max=3 gate_frames_held=20",
             "gate_frames_dropped=21 pages_raw=13 pages_zero=14 pages_unchanged=15",
             "pages_delta=16 pages_lz4=17 page_bytes_stored=18 dirty_pages=4 dirty_pages_mean=5",
