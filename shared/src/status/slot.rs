@@ -15,7 +15,7 @@ use crate::text::FixedText;
 pub const RECORD_SIZE: usize = 512;
 
 /// The first bytes of a slot; the last one counts the versions of the record.
-const MAGIC: [u8; 8] = *b"pollux\0\x06";
+const MAGIC: [u8; 8] = *b"pollux\0\x07";
 const CHECKSUM_SIZE: usize = 8;
 const PAYLOAD_OFFSET: usize = MAGIC.len() + CHECKSUM_SIZE;
 const NUMBER_SIZE: usize = size_of::<u64>();
@@ -146,7 +146,7 @@ mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
     /// A record with these numbers, in the order of its fields.
-    fn record(role: Role, state: State, domain: &str, fields: [u64; 27]) -> StatusRecord {
+    fn record(role: Role, state: State, domain: &str, fields: [u64; 30]) -> StatusRecord {
         let mut fields = fields.into_iter();
         let mut next = || fields.next().unwrap();
         StatusRecord {
@@ -175,6 +175,9 @@ mod tests {
             pages_lz4: next(),
             page_bytes_stored: next(),
             session: next(),
+            links_heard: next(),
+            links_heard_by_peer: next(),
+            links_data: next(),
             gate_frames_held: next(),
             gate_frames_dropped: next(),
             ..StatusRecord::new(role, state, i32::MIN)
@@ -182,7 +185,7 @@ mod tests {
     }
 
     fn largest() -> StatusRecord {
-        record(Role::Backup, State::Running, &"x".repeat(300), [u64::MAX; 27])
+        record(Role::Backup, State::Running, &"x".repeat(300), [u64::MAX; 30])
     }
 
     #[test]
@@ -219,10 +222,10 @@ mod tests {
 
     #[test]
     fn no_number_is_left_out() {
-        let fields: [u64; 27] = std::array::from_fn(|place| place as u64);
+        let fields: [u64; 30] = std::array::from_fn(|place| place as u64);
         let mut kept = numbers(&record(Role::Primary, State::Protected, "web", fields));
         kept.sort_unstable();
-        assert_eq!((kept.as_slice(), NUMBER_COUNT), (fields.as_slice(), 27));
+        assert_eq!((kept.as_slice(), NUMBER_COUNT), (fields.as_slice(), 30));
     }
 
     proptest! {
@@ -230,7 +233,7 @@ mod tests {
         fn any_record_comes_back(
             state in 0..State::ALL.len(),
             domain in "[^\0]{0,80}",
-            fields in any::<[u64; 27]>(),
+            fields in any::<[u64; 30]>(),
         ) {
             let record = record(Role::Primary, State::ALL[state], &domain, fields);
             let back = decode_record(&encode_record(&record)).unwrap();
