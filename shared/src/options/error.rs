@@ -42,6 +42,9 @@ pub enum UsageError {
 }
 
 impl UsageError {
+    // Called, not copied to every option.
+    #[cold]
+    #[inline(never)]
     pub(super) fn wrong(option: &'static str, value: &str, expected: &'static str) -> Self {
         Self::ValueWrong { option, value: FixedText::new(value), expected }
     }

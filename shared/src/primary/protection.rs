@@ -55,6 +55,8 @@ pub(super) struct Protection<'a> {
 
 impl Protection<'_> {
     /// Protects until the operator stops it or it cannot go on; the guest runs on, unheld.
+    // Apart: the programs are smaller so.
+    #[inline(never)]
     pub fn run(
         mut self,
         mut capture: Capture<'_>,
@@ -188,6 +190,8 @@ impl Protection<'_> {
     }
 
     /// One session: the description, the full copy, then epochs until something ends it.
+    // Apart: the programs are smaller so.
+    #[inline(never)]
     fn session(
         &mut self,
         capture: &mut Capture<'_>,
