@@ -89,15 +89,14 @@ fn of_claims_made_at_once_one_passes() {
 #[test]
 fn a_claim_that_was_killed_anywhere_leaves_a_sound_record() {
     let device = Device::new("killed");
-    let mut term = 0;
-    for round in 0..60_u64 {
+    for term in 0..60 {
         let mut claiming = device.start(0, &claim(0, term));
-        std::thread::sleep(std::time::Duration::from_micros(round * 50));
+        std::thread::sleep(std::time::Duration::from_micros(term * 50));
         let _ = claiming.kill();
         let _ = claiming.wait();
         let record = device.record(1, &claim(1, term));
-        term += 1;
-        assert!(HOSTS.iter().any(|host| record == format!("{term} {host}")), "{record}");
+        let next = term + 1;
+        assert!(HOSTS.iter().any(|host| record == format!("{next} {host}")), "{record}");
         assert_eq!(device.record(0, "get web"), record);
     }
 }

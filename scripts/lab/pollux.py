@@ -36,6 +36,8 @@ class Protection:
     gate: str = "plug"
     # What decides which host lives: one of `lab.arbiter`, or each host by itself.
     arbiter: str | None = None
+    # Seconds until Xen resets a host whose protect stands still; none without the option.
+    watchdog: int | None = None
 
     @property
     def _arbiter_option(self) -> str:
@@ -43,11 +45,12 @@ class Protection:
 
     def protect_command(self, primary: Host) -> str:
         """`primary-helper protect` for the lab's guest."""
+        watchdog = f"--watchdog {self.watchdog} " if self.watchdog else ""
         return (
             f"primary-helper protect --domain {GUEST_NAME} --config {config_path(self.vcpus)} "
             f"--link repl0={primary.plan.peer.mac('repl')} --key-file {KEY_PATH} "
             f"--interval-ms {self.interval_ms} --timeout-ms {self.timeout_ms} --gate {self.gate} "
-            f"{self._arbiter_option} --state-dir {STATE_FOLDER}"
+            f"{self._arbiter_option} {watchdog}--state-dir {STATE_FOLDER}"
         )
 
     def stand_by_command(self, backup: Host) -> str:

@@ -163,6 +163,20 @@ pub const TIMEOUT_MS_MIN: u32 = 50;
 /// Longest silence after which a peer counts as lost, in milliseconds.
 pub const TIMEOUT_MS_MAX: u32 = 60_000;
 
+/// Shortest `--watchdog`, in seconds: the longest steps in which `protect` does not set it anew are an answer
+/// of the arbiter's and one of xenstored's.
+pub const WATCHDOG_S_MIN: u32 = 10;
+
+/// Longest `--watchdog`, in seconds.
+pub const WATCHDOG_S_MAX: u32 = 600;
+
+const _: () =
+    assert!(WATCHDOG_S_MIN * 1000 >= ARBITER_ANSWER_MS_MAX + XENSTORE_ANSWER_MS_MAX_PRIMARY);
+
+/// Seconds that a killed `protect`'s watchdog is given when the next one starts: the arbiter's answers
+/// to that one are waited for meanwhile.
+pub const WATCHDOG_S_LEFT: u32 = 60;
+
 /// Cores that a half can be pinned to are numbered below this.
 pub const CORE_COUNT_MAX: u16 = 1024;
 

@@ -140,6 +140,25 @@ fn a_cut_link_stretches_one_epoch_by_little() {
     assert_one_session(&mut world);
 }
 
+/// The sets of links that either end shows: heard, heard by the peer, data.
+fn shown_links(world: &mut World) -> [[u8; 3]; 2] {
+    world.counters().map(|it| *it.links.to_le_bytes().first_chunk().unwrap())
+}
+
+#[test]
+fn each_end_shows_which_links_are_heard_and_which_carries_data() {
+    let mut world = world_with(4, Faults::NONE, Faults::NONE);
+    assert_eq!(shown_links(&mut world), [[0; 3]; 2], "there is no session");
+    world.run_until("5 epochs", 10_000, |world| world.capture.acked_epoch >= 5);
+    assert_eq!(shown_links(&mut world), [[0b11, 0b11, 0b01], [0b11, 0, 0b01]]);
+    // Of the first link only the way back is left.
+    cut(&mut world, 0, [true, false]);
+    epochs(&mut world, 1, 90);
+    epochs(&mut world, 100, 20);
+    world.run_ms(1_000);
+    assert_eq!(shown_links(&mut world), [[0b11, 0b10, 0b10], [0b10, 0, 0b10]]);
+}
+
 #[test]
 fn each_direction_may_have_a_link_of_its_own() {
     let mut world = world_with(3, Faults::NONE, Faults::NONE);

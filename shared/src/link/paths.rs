@@ -26,10 +26,8 @@ struct Path {
     /// One more than the highest packet number that was heard on it.
     packet_end: u64,
     heard_us: u64,
-    is_lost: bool,
     /// Since when a lost one is heard without a gap.
     steady_us: Option<u64>,
-    is_heard_by_peer: bool,
     /// No data goes there before this time, if it can go elsewhere; and for how long that was.
     avoided_until_us: u64,
     avoided_us: u64,
@@ -44,13 +42,16 @@ pub struct Paths {
     /// When something was heard on any of them.
     heard_us: u64,
     data: usize,
+    /// Sets of links, a bit for each.
+    lost: u8,
+    heard_by_peer: u8,
 }
 
 impl Paths {
     pub fn new(count: usize) -> Self {
         assert!((1..=LINK_COUNT_MAX).contains(&count), "there are 1 to {LINK_COUNT_MAX} links");
         let paths = [Path::default(); LINK_COUNT_MAX];
-        Self { paths, count, heartbeat_us: 0, heard_us: 0, data: 0 }
+        Self { paths, count, heartbeat_us: 0, heard_us: 0, data: 0, lost: 0, heard_by_peer: 0 }
     }
 
     pub fn are_several(&self) -> bool {
@@ -60,11 +61,8 @@ impl Paths {
     /// A session begins. What was lost in the last one is lost until it is heard.
     pub fn start_session(&mut self, now_us: u64, heartbeat_us: u64) {
         (self.heartbeat_us, self.heard_us) = (heartbeat_us, now_us);
-        for path in &mut self.paths[..self.count] {
-            let is_lost = path.is_lost;
-            *path =
-                Path { heard_us: now_us, is_lost, is_heard_by_peer: !is_lost, ..Path::default() };
-        }
+        self.paths = [Path { heard_us: now_us, ..Path::default() }; LINK_COUNT_MAX];
+        self.heard_by_peer = self.heard();
         self.data = self.best(now_us);
     }
 
@@ -88,17 +86,18 @@ impl Paths {
         }
         let (heard_us, heartbeat_us) = (self.heard_us, self.heartbeat_us);
         for (number, path) in self.paths[..self.count].iter_mut().enumerate() {
+            let bit = 1 << number;
             let is_silent = heard_us - path.heard_us > LOST_HEARTBEATS * heartbeat_us;
             if is_silent {
                 path.steady_us = None;
-                if !path.is_lost {
-                    path.is_lost = true;
+                if self.lost & bit == 0 {
+                    self.lost |= bit;
                     events.report(LinkEvent::PathLost { path: number });
                 }
-            } else if path.is_lost {
+            } else if self.lost & bit != 0 {
                 let since_us = *path.steady_us.get_or_insert(path.heard_us);
                 if path.heard_us - since_us >= STEADY_HEARTBEATS * heartbeat_us {
-                    path.is_lost = false;
+                    self.lost &= !bit;
                     events.report(LinkEvent::PathBack { path: number });
                 }
             }
@@ -107,15 +106,25 @@ impl Paths {
 
     /// The links that are not lost, as the peer is told.
     pub fn heard(&self) -> u8 {
-        let heard = (0..self.count).filter(|&number| !self.paths[number].is_lost);
-        heard.fold(0, |set, number| set | 1 << number)
+        !self.lost & ((1 << self.count) - 1)
     }
 
     /// The peer told on which links it hears us.
     pub fn note_heard_by_peer(&mut self, set: u8) {
-        for (number, path) in self.paths.iter_mut().enumerate() {
-            path.is_heard_by_peer = set >> number & 1 != 0;
+        self.heard_by_peer = set;
+    }
+
+    /// The sets of links that [`LinkCounters::links`](crate::ring::LinkCounters::links) shows.
+    pub fn shown(&self) -> u64 {
+        if !self.are_several() {
+            return 0;
         }
+        u64::from_le_bytes([self.heard(), self.heard_by_peer, 1 << self.data, 0, 0, 0, 0, 0])
+    }
+
+    /// Backup: data has come on this link.
+    pub fn note_data(&mut self, path: usize) {
+        self.data = path;
     }
 
     /// Where data goes.
@@ -151,10 +160,12 @@ impl Paths {
 
     /// 0 for a link that carries data as far as is known. Of those that do not, the one that was avoided
     /// first is tried first, so that none is left untried.
+    // Apart: the programs are smaller so.
+    #[inline(never)]
     fn demerit(&self, number: usize, now_us: u64) -> u64 {
         let path = &self.paths[number];
         match now_us >= path.avoided_until_us {
-            true if path.is_heard_by_peer => 0,
+            true if self.heard_by_peer >> number & 1 != 0 => 0,
             true => 1,
             false => path.avoided_until_us,
         }
@@ -219,6 +230,17 @@ mod tests {
         assert_eq!(run.paths.heard(), 0b10);
         assert_eq!(run.beats(1, &[0, 1]), [LinkEvent::PathBack { path: 0 }]);
         assert_eq!(run.paths.heard(), 0b11);
+    }
+
+    #[test]
+    fn several_links_are_shown_and_one_is_not() {
+        let mut run = Run::new();
+        run.paths.note_heard_by_peer(0b01);
+        run.beats(10, &[1]);
+        assert_eq!(run.paths.shown(), 0x01_01_02);
+        run.paths.note_data(1);
+        assert_eq!(run.paths.shown(), 0x02_01_02);
+        assert_eq!(Paths::new(1).shown(), 0);
     }
 
     #[test]

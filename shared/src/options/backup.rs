@@ -1,10 +1,10 @@
 //! The command line of `backup-helper`.
 
+use super::StatusOptions;
 use super::disk_arbiter::{DiskArbiterOptions, parse_disk_arbiter};
 use super::error::UsageError;
 use super::links::Links;
-use super::values::{ArbiterKind, Value, take_options};
-use super::{STATE_DIRECTORY_DEFAULT, StatusOptions};
+use super::values::{ARBITER, ArbiterKind, STATE_DIRECTORY, take_options};
 use crate::text::FixedText;
 
 /// What the operator asks of `backup-helper`.
@@ -45,6 +45,8 @@ pub struct StandByOptions<'a> {
     pub state_directory: &'a str,
 }
 
+const STAND_BY: &str = "--link=* --key-file= --twin-config= --rehearse-only --timeout-ms= --receive-core= --commit-core= ";
+
 /// Reads the arguments of `backup-helper`, without the program's own name.
 ///
 /// # Errors
@@ -66,61 +68,32 @@ pub fn parse_backup<'a>(
 fn parse_stand_by<'a>(
     arguments: impl Iterator<Item = &'a str>,
 ) -> Result<BackupRequest<'a>, UsageError> {
-    let mut links = Links::values();
-    let mut key_file = Value::new("--key-file");
-    let mut twin_config = Value::new("--twin-config");
-    let mut rehearse_only = Value::flag("--rehearse-only");
-    let mut arbiter = Value::new("--arbiter");
-    let mut no_arbiter = Value::flag("--no-arbiter");
-    let mut timeout = Value::new("--timeout-ms");
-    let mut receive_core = Value::new("--receive-core");
-    let mut commit_core = Value::new("--commit-core");
-    let mut state_directory = Value::new("--state-dir");
-    let wants_help = take_options(
-        arguments,
-        &mut [
-            links.each_mut().as_mut_slice(),
-            &mut [
-                &mut key_file,
-                &mut twin_config,
-                &mut rehearse_only,
-                &mut arbiter,
-                &mut no_arbiter,
-                &mut timeout,
-                &mut receive_core,
-                &mut commit_core,
-                &mut state_directory,
-            ],
-        ],
-    )?;
-    if wants_help {
+    let Some(mut given) = take_options(arguments, &[STAND_BY, ARBITER, STATE_DIRECTORY])? else {
         return Ok(BackupRequest::Help);
-    }
-    Ok(BackupRequest::StandBy(StandByOptions {
-        links: Links::read(&links)?,
-        key_file: key_file.required()?,
-        twin_config: twin_config.text(),
+    };
+    let rehearses_only = given.has("--rehearse-only");
+    let options = StandByOptions {
+        links: Links::read(&mut given),
+        key_file: given.required("--key-file"),
+        twin_config: given.text("--twin-config"),
         // A rehearsal is nobody who could live.
-        arbiter: match rehearse_only.is_given() {
-            true => ArbiterKind::None,
-            false => arbiter.arbiter(&no_arbiter)?,
-        },
-        rehearses_only: rehearse_only.is_given(),
-        timeout_ms: timeout.timeout_ms()?,
-        receive_core: receive_core.core()?,
-        commit_core: commit_core.core()?,
-        state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
-    }))
+        arbiter: if rehearses_only { ArbiterKind::None } else { given.arbiter() },
+        rehearses_only,
+        timeout_ms: given.timeout_ms(),
+        receive_core: given.core("--receive-core"),
+        commit_core: given.core("--commit-core"),
+        state_directory: given.state_directory(),
+    };
+    given.finish(BackupRequest::StandBy(options))
 }
 
 fn parse_status<'a>(
     arguments: impl Iterator<Item = &'a str>,
 ) -> Result<BackupRequest<'a>, UsageError> {
-    let mut state_directory = Value::new("--state-dir");
-    if take_options(arguments, &mut [&mut [&mut state_directory]])? {
+    let Some(given) = take_options(arguments, &[STATE_DIRECTORY])? else {
         return Ok(BackupRequest::Help);
-    }
-    let state_directory = state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT);
+    };
+    let state_directory = given.state_directory();
     Ok(BackupRequest::Status(StatusOptions { domain: None, state_directory }))
 }
 

@@ -43,12 +43,6 @@ pub enum UsageError {
     ArgumentUnexpected(FixedText<SHOWN_SIZE_MAX>),
 }
 
-impl UsageError {
-    pub(super) fn wrong(option: &'static str, value: &str, expected: &'static str) -> Self {
-        Self::ValueWrong { option, value: FixedText::new(value), expected }
-    }
-}
-
 impl fmt::Display for UsageError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

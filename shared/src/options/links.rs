@@ -1,9 +1,12 @@
 //! `--link`: the replication links.
 
-use super::error::UsageError;
-use super::values::Value;
+use heapless::Vec;
+
+use super::values::Given;
 use crate::limits::{INTERFACE_NAME_SIZE_MAX, LINK_COUNT_MAX};
 use crate::text;
+
+const NAME: &str = "--link";
 
 /// One replication link: an interface and the peer's address on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,30 +37,28 @@ impl<'a> Links<'a> {
         self.iter().nth(number).unwrap_or(self.first).interface
     }
 
-    /// The options, one for each link that may be given.
-    pub(super) const fn values() -> [Value<'a>; LINK_COUNT_MAX] {
-        [const { Value::new("--link") }; LINK_COUNT_MAX]
-    }
-
-    /// Reads `IFACE=PEER_MAC`, once for each link.
-    pub(super) fn read(values: &[Value<'a>; LINK_COUNT_MAX]) -> Result<Self, UsageError> {
-        let [first, others @ ..] = values;
-        let first = read(first.required()?)?;
-        let mut links = Self { first, others: [None; LINK_COUNT_MAX - 1] };
-        for (number, value) in others.iter().filter_map(Value::text).enumerate() {
-            let link = read(value)?;
+    /// Reads `IFACE=PEER_MAC`, given once for each link.
+    pub(super) fn read(given: &mut Given<'a>) -> Self {
+        let none = Link { interface: "", peer_mac: [0; 6] };
+        let mut links = Self { first: none, others: [None; LINK_COUNT_MAX - 1] };
+        given.required(NAME);
+        for (number, value) in
+            given.all(NAME).collect::<Vec<_, LINK_COUNT_MAX>>().iter().enumerate()
+        {
+            let Some(link) = parse_link(value) else {
+                given.note_wrong(NAME, value, "IFACE=PEER_MAC, as in eth1=52:54:00:12:34:56");
+                break;
+            };
             if links.iter().any(|it| it.interface == link.interface) {
-                return Err(UsageError::wrong("--link", value, "each interface once"));
+                given.note_wrong(NAME, value, "each interface once");
             }
-            links.others[number] = Some(link);
+            match number.checked_sub(1) {
+                None => links.first = link,
+                Some(place) => links.others[place] = Some(link),
+            }
         }
-        Ok(links)
+        links
     }
-}
-
-fn read(value: &str) -> Result<Link<'_>, UsageError> {
-    let expected = "IFACE=PEER_MAC, as in eth1=52:54:00:12:34:56";
-    parse_link(value).ok_or_else(|| UsageError::wrong("--link", value, expected))
 }
 
 fn parse_link(text: &str) -> Option<Link<'_>> {

@@ -39,7 +39,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
 
   primary-helper protect --domain NAME|ID --config XL.CFG --link IFACE=PEER_MAC --key-file FILE
     --arbiter exec:PATH|disk:DEVICE | --no-arbiter [--interval-ms 25|auto] [--pause-target-us 500]
-    [--timeout-ms 500] [--gate plug|none] [--ring 64M] [--delta-cache 64M]
+    [--timeout-ms 500] [--gate plug|none] [--ring 64M] [--delta-cache 64M] [--watchdog S]
     [--capture-core N] [--ship-core N] [--state-dir /run/pollux]
   primary-helper rehearse --link IFACE=PEER_MAC --key-file FILE [--memory 1G] [--dirty-pages 1000]
     [--hot-percent 90] [--change-bytes 256] [--trace FILE] [--seconds 10] [--epochs N]
@@ -62,6 +62,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
   --gate         plug holds the guest's output until the backup has its state; none does not
   --ring         memory, locked, for pages on their way; an epoch's should fit
   --delta-cache  memory, locked, for pages as they were sent last; 1/512 more for its table
+  --watchdog     10 to 600 seconds until Xen resets this host if protect hangs or is killed
   --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)
 
 switch-over has the running protect hand its guest over to the backup.

@@ -1,10 +1,11 @@
 //! The command line of `primary-helper`.
 
+use super::StatusOptions;
 use super::error::UsageError;
 use super::rehearse::{RehearseOptions, parse_rehearse};
-use super::replication::{ReplicationOptions, ReplicationValues};
-use super::values::{ArbiterKind, GateKind, Value, take_options};
-use super::{STATE_DIRECTORY_DEFAULT, StatusOptions};
+use super::replication::{REPLICATION, ReplicationOptions};
+use super::values::{ARBITER, ArbiterKind, GateKind, STATE_DIRECTORY, take_options};
+use crate::limits::{WATCHDOG_S_MAX, WATCHDOG_S_MIN};
 use crate::text::FixedText;
 
 /// What the operator asks of `primary-helper`.
@@ -37,9 +38,13 @@ pub struct ProtectOptions<'a> {
     pub gate: GateKind,
     /// How epochs are made and sent.
     pub replication: ReplicationOptions<'a>,
+    /// Seconds after which Xen resets this host when protection stands still; 0 for never.
+    pub watchdog_s: u32,
     /// Folder of the status record.
     pub state_directory: &'a str,
 }
+
+const PROTECT: &str = "--domain= --config= --gate= --watchdog= ";
 
 /// Reads the arguments of `primary-helper`, without the program's own name.
 ///
@@ -67,38 +72,21 @@ pub fn parse_primary<'a>(
 fn parse_protect<'a>(
     arguments: impl Iterator<Item = &'a str>,
 ) -> Result<PrimaryRequest<'a>, UsageError> {
-    let mut domain = Value::new("--domain");
-    let mut config = Value::new("--config");
-    let mut gate = Value::new("--gate");
-    let mut arbiter = Value::new("--arbiter");
-    let mut no_arbiter = Value::flag("--no-arbiter");
-    let mut state_directory = Value::new("--state-dir");
-    let mut replication = ReplicationValues::new();
-    let wants_help = take_options(
-        arguments,
-        &mut [
-            &mut [
-                &mut domain,
-                &mut config,
-                &mut gate,
-                &mut arbiter,
-                &mut no_arbiter,
-                &mut state_directory,
-            ],
-            &mut replication.all(),
-        ],
-    )?;
-    if wants_help {
+    let known = [PROTECT, ARBITER, STATE_DIRECTORY, REPLICATION];
+    let Some(mut given) = take_options(arguments, &known)? else {
         return Ok(PrimaryRequest::Help);
-    }
-    Ok(PrimaryRequest::Protect(ProtectOptions {
-        domain: domain.required()?,
-        config: config.required()?,
-        arbiter: arbiter.arbiter(&no_arbiter)?,
-        gate: gate.gate()?,
-        replication: replication.read()?,
-        state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
-    }))
+    };
+    let watchdog_bounds = (WATCHDOG_S_MIN, WATCHDOG_S_MAX);
+    let options = ProtectOptions {
+        domain: given.required("--domain"),
+        config: given.required("--config"),
+        arbiter: given.arbiter(),
+        gate: given.gate(),
+        replication: ReplicationOptions::read(&mut given),
+        watchdog_s: given.number("--watchdog", watchdog_bounds, 0, "10 to 600 seconds"),
+        state_directory: given.state_directory(),
+    };
+    given.finish(PrimaryRequest::Protect(options))
 }
 
 /// A guest that is moved is named.
@@ -116,15 +104,11 @@ fn parse_switch_over<'a>(
 fn parse_status<'a>(
     arguments: impl Iterator<Item = &'a str>,
 ) -> Result<Option<StatusOptions<'a>>, UsageError> {
-    let mut domain = Value::new("--domain");
-    let mut state_directory = Value::new("--state-dir");
-    if take_options(arguments, &mut [&mut [&mut domain, &mut state_directory]])? {
+    let Some(given) = take_options(arguments, &["--domain= ", STATE_DIRECTORY])? else {
         return Ok(None);
-    }
-    Ok(Some(StatusOptions {
-        domain: domain.text(),
-        state_directory: state_directory.text().unwrap_or(STATE_DIRECTORY_DEFAULT),
-    }))
+    };
+    let (domain, state_directory) = (given.text("--domain"), given.state_directory());
+    Ok(Some(StatusOptions { domain, state_directory }))
 }
 
 #[cfg(test)]
@@ -181,6 +165,9 @@ mod tests {
             ("--interval-ms 10001", "--interval-ms 10001: give 5 to 10000 milliseconds, or auto"),
             ("--pause-target-us 10", "--pause-target-us 10: give 50 to 1000000 microseconds"),
             ("--timeout-ms x", "--timeout-ms x: give 50 to 60000 milliseconds"),
+            ("--watchdog 9", "--watchdog 9: give 10 to 600 seconds"),
+            ("--watchdog 601", "--watchdog 601: give 10 to 600 seconds"),
+            ("--watchdog off", "--watchdog off: give 10 to 600 seconds"),
             ("--gate open", "--gate open: give plug or none"),
             (
                 "--delta-cache 17G",
@@ -190,6 +177,15 @@ mod tests {
         ] {
             let whole = std::format!("{PROTECT} {addition}");
             assert_eq!(parse(&whole).unwrap_err().to_string(), line);
+        }
+    }
+
+    #[test]
+    fn the_watchdog_is_off_unless_it_is_asked_for() {
+        for (addition, watchdog_s) in [("", 0), ("--watchdog 10", 10), ("--watchdog=600", 600)] {
+            let whole = std::format!("{PROTECT} {addition}");
+            let Ok(PrimaryRequest::Protect(options)) = parse(&whole) else { panic!() };
+            assert_eq!(options.watchdog_s, watchdog_s);
         }
     }
 

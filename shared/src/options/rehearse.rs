@@ -1,8 +1,8 @@
 //! The command line of `primary-helper rehearse`.
 
 use super::error::UsageError;
-use super::replication::{ReplicationOptions, ReplicationValues};
-use super::values::{Value, take_options};
+use super::replication::{REPLICATION, ReplicationOptions};
+use super::values::take_options;
 use crate::limits::{
     DOMAIN_PAGE_COUNT_MAX, PAGE_SIZE, REHEARSAL_MEMORY_SIZE_MIN, REHEARSAL_SECONDS_MAX,
 };
@@ -11,6 +11,9 @@ use crate::limits::{
 const MEMORY_SIZE_DEFAULT: u64 = 1 << 30;
 /// Pages that it writes in an interval when none are named.
 const DIRTY_PAGE_COUNT_DEFAULT: u32 = 1000;
+
+const KNOWN: &str =
+    "--memory= --dirty-pages= --hot-percent= --change-bytes= --seconds= --epochs= --trace= ";
 
 /// Options of `rehearse`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,50 +40,29 @@ pub struct RehearseOptions<'a> {
 pub(super) fn parse_rehearse<'a>(
     arguments: impl Iterator<Item = &'a str>,
 ) -> Result<Option<RehearseOptions<'a>>, UsageError> {
-    let mut memory = Value::new("--memory");
-    let mut dirty_pages = Value::new("--dirty-pages");
-    let mut hot_percent = Value::new("--hot-percent");
-    let mut change_bytes = Value::new("--change-bytes");
-    let mut seconds = Value::new("--seconds");
-    let mut epochs = Value::new("--epochs");
-    let mut trace = Value::new("--trace");
-    let mut replication = ReplicationValues::new();
-    let wants_help = take_options(
-        arguments,
-        &mut [
-            &mut [
-                &mut memory,
-                &mut dirty_pages,
-                &mut hot_percent,
-                &mut change_bytes,
-                &mut seconds,
-                &mut epochs,
-                &mut trace,
-            ],
-            &mut replication.all(),
-        ],
-    )?;
-    if wants_help {
-        return Ok(None);
-    }
+    let Some(mut given) = take_options(arguments, &[KNOWN, REPLICATION])? else { return Ok(None) };
     let memory_bounds = REHEARSAL_MEMORY_SIZE_MIN..=DOMAIN_PAGE_COUNT_MAX * PAGE_SIZE as u64;
-    let memory_size = memory.size(memory_bounds, MEMORY_SIZE_DEFAULT, "1M to 12G")?;
+    let memory_size = given.size("--memory", memory_bounds, MEMORY_SIZE_DEFAULT, "1M to 12G");
     let page_count = memory_size / PAGE_SIZE as u64;
     let dirty_max = u32::try_from(page_count).unwrap_or(u32::MAX);
     let dirty_default = DIRTY_PAGE_COUNT_DEFAULT.min(dirty_max);
     let dirty_expected = "1 to as many pages as --memory has";
-    let seconds_wanted = seconds.number(1, REHEARSAL_SECONDS_MAX, 0, "1 to 86400 seconds")?;
-    let epochs_wanted = epochs.number(1, u32::MAX, 0, "1 or more")?;
-    Ok(Some(RehearseOptions {
-        replication: replication.read()?,
+    let dirty_page_count =
+        given.number("--dirty-pages", (1, dirty_max), dirty_default, dirty_expected);
+    // Not given is 0.
+    let seconds = given.number("--seconds", (1, REHEARSAL_SECONDS_MAX), 0, "1 to 86400 seconds");
+    let epoch_count = given.number("--epochs", (1, u32::MAX), 0, "1 or more");
+    let options = RehearseOptions {
+        replication: ReplicationOptions::read(&mut given),
         page_count,
-        dirty_page_count: dirty_pages.number(1, dirty_max, dirty_default, dirty_expected)?.into(),
-        hot_percent: hot_percent.number(0, 100, 90, "0 to 100 percent")?,
-        change_size: change_bytes.number(1, 4096, 256, "1 to 4096 bytes")?,
-        seconds: seconds.is_given().then_some(seconds_wanted),
-        epoch_count: epochs.is_given().then_some(epochs_wanted),
-        trace: trace.text(),
-    }))
+        dirty_page_count: dirty_page_count.into(),
+        hot_percent: given.number("--hot-percent", (0, 100), 90, "0 to 100 percent"),
+        change_size: given.number("--change-bytes", (1, 4096), 256, "1 to 4096 bytes"),
+        seconds: (seconds > 0).then_some(seconds),
+        epoch_count: (epoch_count > 0).then_some(epoch_count),
+        trace: given.text("--trace"),
+    };
+    given.finish(Some(options))
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Options that `protect` and `rehearse` have in common: how epochs are made and sent.
 
-use super::error::UsageError;
 use super::links::Links;
-use super::values::{Interval, Value};
+use super::values::{Given, Interval};
 use crate::capture::drain::DrainOptions;
 use crate::codec::page::ShadowCache;
-use crate::limits::LINK_COUNT_MAX;
+use crate::limits::{
+    DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX, PAGE_SIZE, PAUSE_TARGET_US_MAX,
+    PAUSE_TARGET_US_MIN, RING_ENTRY_COUNT_PRIMARY, RING_ENTRY_COUNT_PRIMARY_MAX,
+    RING_ENTRY_COUNT_PRIMARY_MIN,
+};
 
 /// How epochs are made and sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,65 +44,42 @@ impl ReplicationOptions<'_> {
     }
 }
 
-/// The same, before they are read.
-#[derive(Debug)]
-pub(super) struct ReplicationValues<'a> {
-    links: [Value<'a>; LINK_COUNT_MAX],
-    key_file: Value<'a>,
-    interval: Value<'a>,
-    pause_target: Value<'a>,
-    timeout: Value<'a>,
-    ring: Value<'a>,
-    delta_cache: Value<'a>,
-    capture_core: Value<'a>,
-    ship_core: Value<'a>,
-}
+/// The options.
+pub(super) const REPLICATION: &str = "--link=* --key-file= --interval-ms= --pause-target-us= --timeout-ms= --ring= --delta-cache= \
+     --capture-core= --ship-core= ";
 
-impl<'a> ReplicationValues<'a> {
-    pub const fn new() -> Self {
+impl<'a> ReplicationOptions<'a> {
+    // Both commands that take them call it.
+    #[inline(never)]
+    pub(super) fn read(given: &mut Given<'a>) -> Self {
+        let page_size = PAGE_SIZE as u64;
+        let ring_bounds =
+            RING_ENTRY_COUNT_PRIMARY_MIN * page_size..=RING_ENTRY_COUNT_PRIMARY_MAX * page_size;
+        let ring_default = RING_ENTRY_COUNT_PRIMARY * page_size;
+        let cache_expected = "a size of at most 16G, as in 64M, or 0 for none";
+        let cache_bounds = 0..=DELTA_CACHE_SIZE_MAX;
+        let pause_bounds = (PAUSE_TARGET_US_MIN, PAUSE_TARGET_US_MAX);
+        let pause_expected = "50 to 1000000 microseconds";
         Self {
-            links: Links::values(),
-            key_file: Value::new("--key-file"),
-            interval: Value::new("--interval-ms"),
-            pause_target: Value::new("--pause-target-us"),
-            timeout: Value::new("--timeout-ms"),
-            ring: Value::new("--ring"),
-            delta_cache: Value::new("--delta-cache"),
-            capture_core: Value::new("--capture-core"),
-            ship_core: Value::new("--ship-core"),
+            links: Links::read(given),
+            key_file: given.required("--key-file"),
+            interval: given.interval(),
+            pause_target_us: given.number("--pause-target-us", pause_bounds, 500, pause_expected),
+            timeout_ms: given.timeout_ms(),
+            ring_entry_count: given.size(
+                "--ring",
+                ring_bounds,
+                ring_default,
+                "a size from 16M to 4G, as in 64M",
+            ) / page_size,
+            delta_cache_size: given.size(
+                "--delta-cache",
+                cache_bounds,
+                DELTA_CACHE_SIZE_DEFAULT,
+                cache_expected,
+            ),
+            capture_core: given.core("--capture-core"),
+            ship_core: given.core("--ship-core"),
         }
-    }
-
-    /// All of them, to be filled.
-    pub const fn all(&mut self) -> [&mut Value<'a>; 8 + LINK_COUNT_MAX] {
-        let [first, second, third, fourth] = &mut self.links;
-        [
-            first,
-            second,
-            third,
-            fourth,
-            &mut self.key_file,
-            &mut self.interval,
-            &mut self.pause_target,
-            &mut self.timeout,
-            &mut self.ring,
-            &mut self.delta_cache,
-            &mut self.capture_core,
-            &mut self.ship_core,
-        ]
-    }
-
-    pub fn read(&self) -> Result<ReplicationOptions<'a>, UsageError> {
-        Ok(ReplicationOptions {
-            links: Links::read(&self.links)?,
-            key_file: self.key_file.required()?,
-            interval: self.interval.interval()?,
-            pause_target_us: self.pause_target.pause_target_us()?,
-            timeout_ms: self.timeout.timeout_ms()?,
-            ring_entry_count: self.ring.ring_entry_count()?,
-            delta_cache_size: self.delta_cache.delta_cache_size()?,
-            capture_core: self.capture_core.core()?,
-            ship_core: self.ship_core.core()?,
-        })
     }
 }

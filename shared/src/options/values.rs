@@ -2,11 +2,13 @@
 
 use core::ops::RangeInclusive;
 
+use heapless::Vec;
+
+use super::STATE_DIRECTORY_DEFAULT;
 use super::error::UsageError;
 use crate::limits::{
-    CORE_COUNT_MAX, DELTA_CACHE_SIZE_DEFAULT, DELTA_CACHE_SIZE_MAX, INTERVAL_MS_MAX,
-    INTERVAL_MS_MIN, PAGE_SIZE, PAUSE_TARGET_US_MAX, PAUSE_TARGET_US_MIN, RING_ENTRY_COUNT_PRIMARY,
-    RING_ENTRY_COUNT_PRIMARY_MAX, RING_ENTRY_COUNT_PRIMARY_MIN, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
+    CORE_COUNT_MAX, INTERVAL_MS_MAX, INTERVAL_MS_MIN, LINK_COUNT_MAX, TIMEOUT_MS_MAX,
+    TIMEOUT_MS_MIN,
 };
 use crate::text::{self, FixedText};
 
@@ -51,136 +53,164 @@ pub enum ArbiterKind<'a> {
     None,
 }
 
-/// One option with its value, taken at most once. One that may be given several times has several.
+/// Options that one command line can have, repeated ones included.
+const GIVEN_COUNT_MAX: usize = 24;
+
+/// Who decides which host lives.
+pub(super) const ARBITER: &str = "--arbiter= --no-arbiter ";
+/// Where the status records are.
+pub(super) const STATE_DIRECTORY: &str = "--state-dir= ";
+
+/// The options of a command line. Each is read by its name; the first mistake that is met then is kept,
+/// and told by [`Given::finish`].
 #[derive(Debug)]
-pub(super) struct Value<'a> {
-    pub(super) name: &'static str,
-    value: Option<&'a str>,
-    is_flag: bool,
+pub(super) struct Given<'a> {
+    pairs: Vec<(&'static str, &'a str), GIVEN_COUNT_MAX>,
+    mistake: Option<UsageError>,
 }
 
-impl<'a> Value<'a> {
-    pub const fn new(name: &'static str) -> Self {
-        Self { name, value: None, is_flag: false }
+// Called, not copied to each option: `inline(never)`.
+impl<'a> Given<'a> {
+    /// What was made of the options, unless a mistake was met.
+    pub fn finish<T>(self, options: T) -> Result<T, UsageError> {
+        self.mistake.map_or(Ok(options), Err)
     }
 
-    /// An option that stands alone.
-    pub const fn flag(name: &'static str) -> Self {
-        Self { name, value: None, is_flag: true }
+    fn note(&mut self, mistake: UsageError) {
+        self.mistake.get_or_insert(mistake);
     }
 
-    /// Whether the option was given.
-    pub const fn is_given(&self) -> bool {
-        self.value.is_some()
+    #[cold]
+    #[inline(never)]
+    pub fn note_wrong(&mut self, name: &'static str, value: &str, expected: &'static str) {
+        self.note(UsageError::ValueWrong { option: name, value: FixedText::new(value), expected });
     }
 
-    /// The value as text, if the option was given.
-    pub fn text(&self) -> Option<&'a str> {
-        self.value
+    /// All values of an option, in order.
+    pub fn all(&self, name: &'static str) -> impl Iterator<Item = &'a str> {
+        self.pairs.iter().filter(move |pair| pair.0 == name).map(|pair| pair.1)
+    }
+
+    /// The value of an option that is given at most once.
+    #[inline(never)]
+    pub fn text(&self, name: &'static str) -> Option<&'a str> {
+        self.all(name).next()
+    }
+
+    /// Whether an option was given.
+    pub fn has(&self, name: &'static str) -> bool {
+        self.text(name).is_some()
     }
 
     /// The value of an option that must be given.
-    pub fn required(&self) -> Result<&'a str, UsageError> {
-        self.value.ok_or(UsageError::OptionMissing(self.name))
+    #[inline(never)]
+    pub fn required(&mut self, name: &'static str) -> &'a str {
+        self.text(name).unwrap_or_else(|| {
+            self.note(UsageError::OptionMissing(name));
+            ""
+        })
     }
 
     /// A number between the bounds, or the default when the option was not given.
+    #[inline(never)]
     pub fn number(
-        &self,
-        minimum: u32,
-        maximum: u32,
+        &mut self,
+        name: &'static str,
+        (minimum, maximum): (u32, u32),
         default: u32,
         expected: &'static str,
-    ) -> Result<u32, UsageError> {
-        let Some(value) = self.value else { return Ok(default) };
+    ) -> u32 {
+        let Some(value) = self.text(name) else { return default };
         match text::parse_number(value) {
-            Some(number) if (minimum..=maximum).contains(&number) => Ok(number),
-            _ => Err(UsageError::wrong(self.name, value, expected)),
+            Some(number) if (minimum..=maximum).contains(&number) => number,
+            _ => {
+                self.note_wrong(name, value, expected);
+                default
+            }
         }
     }
 
     /// Time between checkpoints; 25 ms when the option was not given.
-    pub fn interval(&self) -> Result<Interval, UsageError> {
-        if self.value == Some("auto") {
-            return Ok(Interval::Auto);
+    pub fn interval(&mut self) -> Interval {
+        let name = "--interval-ms";
+        if self.text(name) == Some("auto") {
+            return Interval::Auto;
         }
-        let expected = "5 to 10000 milliseconds, or auto";
-        self.number(INTERVAL_MS_MIN, INTERVAL_MS_MAX, 25, expected).map(Interval::Fixed)
-    }
-
-    /// Longest pause that is wanted, in microseconds.
-    pub fn pause_target_us(&self) -> Result<u32, UsageError> {
-        let expected = "50 to 1000000 microseconds";
-        self.number(PAUSE_TARGET_US_MIN, PAUSE_TARGET_US_MAX, 500, expected)
+        let bounds = (INTERVAL_MS_MIN, INTERVAL_MS_MAX);
+        Interval::Fixed(self.number(name, bounds, 25, "5 to 10000 milliseconds, or auto"))
     }
 
     /// A core's number, if the option was given.
-    pub fn core(&self) -> Result<Option<u16>, UsageError> {
-        let Some(value) = self.value else { return Ok(None) };
-        match text::parse_number(value) {
-            Some(core) if core < CORE_COUNT_MAX => Ok(Some(core)),
-            _ => Err(UsageError::wrong(self.name, value, "a core's number, 0 to 1023")),
-        }
+    pub fn core(&mut self, name: &'static str) -> Option<u16> {
+        let bounds = (0, u32::from(CORE_COUNT_MAX) - 1);
+        let core = self.number(name, bounds, u32::MAX, "a core's number, 0 to 1023");
+        u16::try_from(core).ok()
     }
 
     /// A size in bytes: digits, and K, M or G for the powers of 1024; or the default when the
     /// option was not given.
+    #[inline(never)]
     pub fn size(
-        &self,
+        &mut self,
+        name: &'static str,
         bounds: RangeInclusive<u64>,
         default: u64,
         expected: &'static str,
-    ) -> Result<u64, UsageError> {
-        let Some(value) = self.value else { return Ok(default) };
+    ) -> u64 {
+        let Some(value) = self.text(name) else { return default };
         match parse_size(value) {
-            Some(size) if bounds.contains(&size) => Ok(size),
-            _ => Err(UsageError::wrong(self.name, value, expected)),
+            Some(size) if bounds.contains(&size) => size,
+            _ => {
+                self.note_wrong(name, value, expected);
+                default
+            }
         }
     }
 
-    /// Entries of the page ring, given as their bytes.
-    pub fn ring_entry_count(&self) -> Result<u64, UsageError> {
-        let page_size = PAGE_SIZE as u64;
-        let bounds =
-            RING_ENTRY_COUNT_PRIMARY_MIN * page_size..=RING_ENTRY_COUNT_PRIMARY_MAX * page_size;
-        let default = RING_ENTRY_COUNT_PRIMARY * page_size;
-        Ok(self.size(bounds, default, "a size from 16M to 4G, as in 64M")? / page_size)
-    }
-
-    /// Bytes of shadow pages for deltas; 0 for none.
-    pub fn delta_cache_size(&self) -> Result<u64, UsageError> {
-        let expected = "a size of at most 16G, as in 64M, or 0 for none";
-        self.size(0..=DELTA_CACHE_SIZE_MAX, DELTA_CACHE_SIZE_DEFAULT, expected)
-    }
-
     /// Silence after which the peer counts as lost, in milliseconds.
-    pub fn timeout_ms(&self) -> Result<u32, UsageError> {
-        self.number(TIMEOUT_MS_MIN, TIMEOUT_MS_MAX, 500, "50 to 60000 milliseconds")
+    pub fn timeout_ms(&mut self) -> u32 {
+        let bounds = (TIMEOUT_MS_MIN, TIMEOUT_MS_MAX);
+        self.number("--timeout-ms", bounds, 500, "50 to 60000 milliseconds")
     }
 
-    /// `exec:PATH` or `disk:DEVICE`, one of which must be given unless the flag `without` is.
-    pub fn arbiter(&self, without: &Self) -> Result<ArbiterKind<'a>, UsageError> {
-        match (self.value, without.is_given()) {
-            (None, true) => Ok(ArbiterKind::None),
-            (Some(value), false) => match text::split_at_first(value, b':') {
-                Some(("exec", path)) if path.starts_with("/") => Ok(ArbiterKind::Exec(path)),
-                Some(("disk", path)) if path.starts_with("/") => Ok(ArbiterKind::Disk(path)),
-                _ => {
-                    let expected = "exec:/PATH/OF/PROGRAM or disk:/DEVICE";
-                    Err(UsageError::wrong(self.name, value, expected))
+    /// `exec:PATH` or `disk:DEVICE`, one of which must be given unless it is said that there is none.
+    #[inline(never)]
+    pub fn arbiter(&mut self) -> ArbiterKind<'a> {
+        let name = "--arbiter";
+        let value = match (self.text(name), self.has("--no-arbiter")) {
+            (Some(value), false) => value,
+            (given, is_none) => {
+                if given.is_some() || !is_none {
+                    self.note(UsageError::ArbiterUnclear);
                 }
-            },
-            _ => Err(UsageError::ArbiterUnclear),
+                return ArbiterKind::None;
+            }
+        };
+        match text::split_at_first(value, b':') {
+            Some(("exec", path)) if path.starts_with("/") => ArbiterKind::Exec(path),
+            Some(("disk", path)) if path.starts_with("/") => ArbiterKind::Disk(path),
+            _ => {
+                self.note_wrong(name, value, "exec:/PATH/OF/PROGRAM or disk:/DEVICE");
+                ArbiterKind::None
+            }
         }
     }
 
     /// `plug` or `none`; plug when the option was not given.
-    pub fn gate(&self) -> Result<GateKind, UsageError> {
-        match self.value {
-            None | Some("plug") => Ok(GateKind::Plug),
-            Some("none") => Ok(GateKind::None),
-            Some(other) => Err(UsageError::wrong(self.name, other, "plug or none")),
+    pub fn gate(&mut self) -> GateKind {
+        match self.text("--gate") {
+            None | Some("plug") => GateKind::Plug,
+            Some("none") => GateKind::None,
+            Some(other) => {
+                self.note_wrong("--gate", other, "plug or none");
+                GateKind::None
+            }
         }
+    }
+
+    /// Folder of the status records.
+    pub fn state_directory(&self) -> &'a str {
+        self.text("--state-dir").unwrap_or(STATE_DIRECTORY_DEFAULT)
     }
 }
 
@@ -191,48 +221,61 @@ fn parse_size(text: &str) -> Option<u64> {
     text::parse_number::<u64>(digits)?.checked_mul(1 << shift)
 }
 
-/// Fills the values of all groups from a command's arguments. Tells whether `--help` was among them.
+/// Reads a command's options; none if `--help` was among them. `known` has the options that the command
+/// takes, a space behind each: `--ring=` one with a value, `--no-arbiter` one that stands alone, and
+/// `--link=*` one that is given for each link.
 pub(super) fn take_options<'a>(
     mut arguments: impl Iterator<Item = &'a str>,
-    groups: &mut [&mut [&mut Value<'a>]],
-) -> Result<bool, UsageError> {
+    known: &[&'static str],
+) -> Result<Option<Given<'a>>, UsageError> {
+    let mut given = Given { pairs: Vec::new(), mistake: None };
     while let Some(word) = arguments.next() {
         let (option, attached) = match text::split_at_first(word, b'=') {
             Some((option, value)) => (option, Some(value)),
             None => (word, None),
         };
         match option {
-            "--help" | "-h" => return Ok(true),
+            "--help" | "-h" => return Ok(None),
             // No option is behind it, and words that are none belong nowhere.
             "--" if attached.is_none() => {
-                return arguments.next().map_or(Ok(false), |word| Err(unexpected(word)));
+                return arguments.next().map_or(Ok(Some(given)), |word| Err(unexpected(word)));
             }
             "-" => return Err(unexpected(word)),
             _ if !option.starts_with("-") => return Err(unexpected(word)),
             _ => {}
         }
-        let mut slots = groups.iter_mut().flat_map(|group| group.iter_mut());
-        let mut full = None;
-        let slot = slots.find(|slot| {
-            let is_named = slot.name == option;
-            full = if is_named { Some(slot.name) } else { full };
-            is_named && !slot.is_given()
-        });
-        let Some(slot) = slot else {
-            return Err(match full {
-                Some(name) => UsageError::OptionRepeated(name),
-                None => UsageError::OptionUnknown(FixedText::new(option)),
-            });
+        let Some((name, kind)) = find(known, option) else {
+            return Err(UsageError::OptionUnknown(FixedText::new(option)));
         };
-        let value = match (slot.is_flag, attached) {
-            (true, Some(_)) => return Err(UsageError::ValueUnwanted(slot.name)),
+        let value = match (kind.is_empty(), attached) {
+            (true, Some(_)) => return Err(UsageError::ValueUnwanted(name)),
             (true, None) => "",
             (false, Some(value)) => value,
-            (false, None) => arguments.next().ok_or(UsageError::ValueMissing(slot.name))?,
+            (false, None) => arguments.next().ok_or(UsageError::ValueMissing(name))?,
         };
-        slot.value = Some(value);
+        let count_max = if kind == "=*" { LINK_COUNT_MAX } else { 1 };
+        let is_room = given.all(name).count() < count_max;
+        if !is_room || given.pairs.push((name, value)).is_err() {
+            return Err(UsageError::OptionRepeated(name));
+        }
     }
-    Ok(false)
+    Ok(Some(given))
+}
+
+/// The name of an option and what is behind it, of those that are known.
+fn find(known: &[&'static str], option: &str) -> Option<(&'static str, &'static str)> {
+    for mut rest in known.iter().copied() {
+        while let Some((word, behind)) = text::split_at_first(rest, b' ') {
+            for kind in ["=*", "=", ""] {
+                match word.strip_suffix(kind) {
+                    Some(name) if name == option => return Some((name, kind)),
+                    _ => {}
+                }
+            }
+            rest = behind;
+        }
+    }
+    None
 }
 
 fn unexpected(word: &str) -> UsageError {
@@ -241,16 +284,39 @@ fn unexpected(word: &str) -> UsageError {
 
 #[cfg(test)]
 mod tests {
-    use super::{Value, parse_size, take_options};
+    use super::{UsageError, parse_size, take_options};
+
+    const KNOWN: [&str; 2] = ["--name= ", "--bare --link=* "];
 
     /// What `--name` and the flag `--bare` were given.
     fn taken(words: &[&'static str]) -> Result<(Option<&'static str>, bool), String> {
-        let (mut name, mut bare) = (Value::new("--name"), Value::flag("--bare"));
-        match take_options(words.iter().copied(), &mut [&mut [&mut name], &mut [&mut bare]]) {
-            Ok(true) => Err("help".to_owned()),
-            Ok(false) => Ok((name.text(), bare.is_given())),
+        match take_options(words.iter().copied(), &KNOWN) {
+            Ok(None) => Err("help".to_owned()),
+            Ok(Some(given)) => Ok((given.text("--name"), given.has("--bare"))),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    #[test]
+    fn an_option_is_given_once_and_a_link_four_times() {
+        let repeated = |option: &'static str, count| {
+            let words = std::iter::repeat_n([option, "x"], count).flatten();
+            take_options(words, &KNOWN).map(|given| given.unwrap().all(option).count())
+        };
+        assert_eq!(repeated("--name", 1), Ok(1));
+        assert_eq!(repeated("--name", 2), Err(UsageError::OptionRepeated("--name")));
+        assert_eq!(repeated("--link", 4), Ok(4));
+        assert_eq!(repeated("--link", 5), Err(UsageError::OptionRepeated("--link")));
+    }
+
+    #[test]
+    fn the_first_mistake_is_told() {
+        let words = ["--name", "7"];
+        let mut given = take_options(words.into_iter(), &KNOWN).unwrap().unwrap();
+        assert_eq!(given.number("--name", (1, 6), 3, "1 to 6"), 3);
+        assert_eq!(given.required("--else"), "");
+        let told = given.finish(()).unwrap_err().to_string();
+        assert_eq!(told, "--name 7: give 1 to 6");
     }
 
     #[test]

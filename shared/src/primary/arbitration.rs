@@ -32,6 +32,8 @@ impl Arbitration {
     ///
     /// # Errors
     /// When the arbiter does not decide, or another host holds the domain.
+    // Apart: the programs are smaller so.
+    #[inline(never)]
     pub fn begin(program: Option<ArbiterProgram>, domain: &str) -> Result<Self, ProtectError> {
         let Some(program) = program else {
             warn_without_arbiter(domain);
@@ -157,6 +159,7 @@ impl Protection<'_> {
     ) -> Result<(), ProtectError> {
         let mut tries = 0;
         loop {
+            self.program.pet_watchdog();
             let has_parted = control.parting(self.session).is_some();
             match settling.next(clock::monotonic_us(), has_parted) {
                 Next::Ask(claim) => {

@@ -56,9 +56,10 @@ impl core::error::Error for SwitchOverError {}
 /// # Errors
 /// [`SwitchOverError`], one line for people.
 pub fn switch_over(options: &StatusOptions<'_>) -> Result<(), SwitchOverError> {
-    let record = find_record(options.state_directory, options.domain, Role::Primary)
-        .map_err(SwitchOverError::Status)?;
-    if record.state != State::Protected || !process::is_running(record.pid) {
+    let directory = options.state_directory;
+    let find = |runs| find_record(directory, options.domain, Role::Primary, runs);
+    let record = find(true).map_err(SwitchOverError::Status)?;
+    if record.state != State::Protected {
         return Err(SwitchOverError::NotProtected(record.state));
     }
     signals::ask_hand_over(record.pid).map_err(SwitchOverError::Signal)?;
@@ -70,7 +71,7 @@ pub fn switch_over(options: &StatusOptions<'_>) -> Result<(), SwitchOverError> {
         clock::sleep_us(REST_US);
     }
     // Ended as asked, it has removed its record.
-    match find_record(options.state_directory, options.domain, Role::Primary) {
+    match find(false) {
         Ok(_) => Err(SwitchOverError::NotDone),
         Err(_) => Ok(()),
     }
@@ -115,5 +116,41 @@ impl Protection<'_> {
         capture.resume()?;
         self.program.close_gate()?;
         Err(ProtectError::NotHandedOver)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::linux::status_file::StatusFile;
+    use crate::status::StatusRecord;
+    use crate::text::FixedText;
+    use std::process::Command;
+
+    #[test]
+    fn a_stranger_with_a_killed_helpers_number_gets_no_signal() {
+        let directory =
+            std::env::temp_dir().join(format!("pollux-hand-over-{}", process::own_pid()));
+        let directory = directory.to_str().unwrap();
+        let mut stranger = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(stranger.id()).unwrap();
+        let mut killed = StatusFile::create(directory, "web", Role::Primary).unwrap();
+        killed.write(&StatusRecord {
+            domain: FixedText::new("web"),
+            ..StatusRecord::new(Role::Primary, State::Protected, pid)
+        });
+        drop(killed);
+        // What other tests have forked meanwhile holds the lock until it executes its program.
+        while find_record(directory, None, Role::Primary, true).is_ok() {
+            clock::sleep_us(10_000);
+        }
+        let options = StatusOptions { domain: Some("web"), state_directory: directory };
+        let error = switch_over(&options).unwrap_err().to_string();
+        let end = stranger.try_wait().unwrap();
+        let _ = stranger.kill();
+        let _ = stranger.wait();
+        std::fs::remove_dir_all(directory).unwrap();
+        assert_eq!(end, None, "it was told to hand over");
+        assert!(error.starts_with("no helper is at work here"), "{error}");
     }
 }

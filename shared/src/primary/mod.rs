@@ -16,6 +16,7 @@ pub mod schedule;
 mod startup;
 mod steps;
 mod surroundings;
+mod watchdog;
 
 pub use error::ProtectError;
 pub use hand_over::{SwitchOverError, switch_over};

@@ -9,14 +9,18 @@ use super::arbitration::Arbitration;
 use super::error::ProtectError;
 use super::protection::Protection;
 use super::surroundings::Program;
+use super::watchdog::{self, Watchdog};
 use crate::capture::preconditions::{self, Refusal};
 use crate::capture::{Capture, CaptureError, Store};
 use crate::codec::page::{PageEncoder, ShadowCache};
-use crate::limits::{DOMAIN_NAME_SIZE_MAX, XENSTORE_ANSWER_MS_MAX_PRIMARY, XL_CONFIG_SIZE_MAX};
+use crate::limits::{
+    DOMAIN_NAME_SIZE_MAX, WATCHDOG_S_LEFT, WATCHDOG_S_MAX, XENSTORE_ANSWER_MS_MAX_PRIMARY,
+    XL_CONFIG_SIZE_MAX,
+};
 use crate::link::MultiPort;
 use crate::link::ship::Ship;
 use crate::link_half::{LinkHalf, link_options};
-use crate::options::{GateKind, ProtectOptions, ReplicationOptions};
+use crate::options::{ArbiterKind, GateKind, ProtectOptions, ReplicationOptions};
 use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::file::read_small;
 use crate::platform::linux::key_file::read_key_file;
@@ -38,7 +42,7 @@ use crate::status::{Histogram, Role, SavedRecord, State};
 use crate::text::{FixedText, parse_number};
 use crate::wire::SecretKey;
 use crate::xen::xenstore::domains::{domid_of_name, name_of_domid};
-use crate::xen::{Domid, Xen};
+use crate::xen::{Domid, Xen, XenError};
 
 /// Protects a domain until SIGINT, SIGTERM or SIGHUP, or until it cannot go on.
 ///
@@ -68,7 +72,9 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     if is_paused && !was_left_undecided(&status, domid) {
         checked?;
     }
+    let left = begin_watchdog(&xen, options, &status)?;
     let arbitration = Arbitration::begin(arbiter, &name)?;
+    set_left(&xen, left, 0);
     if is_paused {
         xen.unpausedomain(domid)?;
         preconditions::check(&xen, &mut store, domid)?;
@@ -87,7 +93,8 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     let (gate, has_left_gate) = open_gate(options, domid, &name, arbitration)?;
     let key_file = options.replication.key_file;
     let is_dedicated = options.replication.capture_core.is_some();
-    let mut program = Program::new(gate, ship, watched, key_file, is_dedicated);
+    let watchdog = (options.watchdog_s > 0).then(|| Watchdog::new(&xen, options.watchdog_s));
+    let mut program = Program::new(gate, ship, watched, key_file, is_dedicated, watchdog);
     GUEST.store(u32::from(domid), Ordering::Release);
     crate::log!("{name}: looking for the guest's structures");
     let prepared = Capture::prepare(
@@ -125,6 +132,8 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
 }
 
 /// A name is tried first: a domain may be called `7`.
+// Apart: the programs are smaller so.
+#[inline(never)]
 fn find_domain(
     store: &mut Store,
     domain: &str,
@@ -200,9 +209,48 @@ fn was_left_undecided(status: &StatusFile, domid: Domid) -> bool {
     status.previous().is_some_and(is_ours)
 }
 
+/// Sees to it that Xen has a watchdog for us. Returns the one that an earlier helper had armed when it was
+/// killed, and which resets this host when the arbiter does not let the guest live on here; 0 for none. It
+/// is given time: this host must not be reset when the arbiter has just granted it the guest.
+///
+/// Without an arbiter nobody keeps the backup from taking over, and the reset is wanted. A record that is
+/// older than any watchdog's time is of a host that was reset since.
+// Apart: the programs are smaller so.
+#[inline(never)]
+fn begin_watchdog(
+    xen: &Xen,
+    options: &ProtectOptions<'_>,
+    status: &StatusFile,
+) -> Result<u32, XenError> {
+    if let (ArbiterKind::Exec(_), Some(record)) = (options.arbiter, status.previous()) {
+        let age_us = clock::monotonic_us().wrapping_sub(record.written_us());
+        let left = record.watchdog();
+        if left != 0 && age_us < u64::from(WATCHDOG_S_MAX) * 1_000_000 {
+            set_left(xen, left, WATCHDOG_S_LEFT);
+            return Ok(left);
+        }
+    }
+    if options.watchdog_s > 0 {
+        watchdog::check(xen)?;
+    }
+    Ok(0)
+}
+
+/// Gives the watchdog so many seconds, or gives it back.
+// Apart: the programs are smaller so.
+#[inline(never)]
+fn set_left(xen: &Xen, left: u32, timeout_s: u32) {
+    if left != 0 {
+        // It may have been given back since the record was written.
+        let _ = xen.set_watchdog(left, timeout_s);
+    }
+}
+
 /// Opens the gate, unless a helper that was killed has left one at this very domain, and no arbiter has
 /// said that the guest lives here: it may live on the backup by now, so what is held stays held until a
 /// backup stands by again, and true is returned.
+// Apart: the programs are smaller so.
+#[inline(never)]
 fn open_gate(
     options: &ProtectOptions<'_>,
     domid: Domid,
@@ -233,7 +281,8 @@ fn open_gate(
 static GUEST: AtomicU32 = AtomicU32::new(0);
 
 /// Last act of a program with a defect: a guest that it has paused runs again. Xen counts pauses
-/// and refuses to end one that is not there.
+/// and refuses to end one that is not there. The watchdog stays armed, as where a helper is killed: nobody
+/// is left to let the guest's output go, and the backup takes over.
 fn let_guest_run() {
     let domid = Domid::try_from(GUEST.load(Ordering::Acquire)).unwrap_or(0);
     if domid == 0 {

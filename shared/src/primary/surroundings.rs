@@ -1,6 +1,7 @@
 //! What capture needs of the program: a clock, patience and the gate; and what the loops need to
 //! notice while they wait: the operator's signal and the end of ship.
 
+use super::watchdog::Watchdog;
 use crate::capture::Surroundings;
 use crate::key_renewal::renew_key_when_asked;
 use crate::limits::EPOCH_REVIVABLE_FIRST;
@@ -38,6 +39,8 @@ pub struct Program<'a> {
     looks: u32,
     /// An epoch that could be revived has ended: the backup may have it.
     has_revivable_epoch: bool,
+    /// What resets this host when nothing here goes on any more.
+    pub watchdog: Option<Watchdog<'a>>,
     /// This half's own view of the ring, to say for a dead ship that the link is down.
     ring: Consumer,
     key_file: &'a str,
@@ -54,6 +57,7 @@ impl<'a> Program<'a> {
         ring: Consumer,
         key_file: &'a str,
         is_dedicated: bool,
+        watchdog: Option<Watchdog<'a>>,
     ) -> Self {
         Self {
             gate,
@@ -62,6 +66,7 @@ impl<'a> Program<'a> {
             ship_end: None,
             looks: 0,
             has_revivable_epoch: false,
+            watchdog,
             ring,
             key_file,
             is_dedicated,
@@ -79,8 +84,30 @@ impl<'a> Program<'a> {
         self.is_stop_requested().then_some(Interruption::Stop)
     }
 
+    /// Sets the watchdog anew when it is time to, if the backup could take over. Every wait comes here, and
+    /// so does every epoch; what may take seconds without either calls it for itself.
+    // Apart: the programs are smaller so.
+    #[inline(never)]
+    pub fn pet_watchdog(&mut self) {
+        if let Some(watchdog) = &mut self.watchdog
+            && self.has_revivable_epoch
+        {
+            watchdog.pet(clock::monotonic_us());
+        }
+    }
+
+    /// Nobody could take over any more, or nothing here has to be backed up: this host is not reset.
+    // Apart: the programs are smaller so.
+    #[inline(never)]
+    pub fn give_watchdog_back(&mut self) {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.give_back();
+        }
+    }
+
     /// The frames of `epoch`, which the backup has acknowledged, leave.
     pub fn release(&mut self, epoch: u64) -> Result<(), GateError> {
+        self.pet_watchdog();
         if epoch < EPOCH_REVIVABLE_FIRST { Ok(()) } else { self.gate.acknowledge(epoch) }
     }
 
@@ -98,6 +125,7 @@ impl<'a> Program<'a> {
     /// nobody revives anything of it.
     pub fn pass_through(&mut self) -> Result<(), GateError> {
         self.has_revivable_epoch = false;
+        self.give_watchdog_back();
         self.gate.release_all()
     }
 
@@ -133,6 +161,7 @@ impl<'a> Program<'a> {
     pub fn end_ship(&mut self, timeout_ms: u64) -> Option<ProcessEnd> {
         let deadline_us = clock::monotonic_us() + timeout_ms * 1000;
         while self.ship_end.is_none() && clock::monotonic_us() < deadline_us {
+            self.pet_watchdog();
             clock::sleep_us(REST_US);
             self.ship_end = self.ship.end();
         }
@@ -174,6 +203,7 @@ impl Surroundings for Program<'_> {
 
     fn rest(&mut self, duration_us: u64) {
         self.check_ship();
+        self.pet_watchdog();
         match duration_us {
             _ if self.is_dedicated => core::hint::spin_loop(),
             0 if !self.is_urgent => clock::yield_now(),

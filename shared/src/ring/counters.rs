@@ -50,13 +50,16 @@ pub struct LinkCounters {
     pub pages_lz4: u64,
     /// Primary: bytes of all these pages after encoding, without the headers around them.
     pub page_bytes_stored: u64,
+    /// Where there are several links and a session is up: sets of links, a bit for each, in bytes from the
+    /// lowest on: on which the peer is heard, on which it hears us (primary), over which data goes.
+    pub links: u64,
     /// What the link process has used.
     pub usage: ProcessFigures,
 }
 
 impl LinkCounters {
     /// Words that the counters take.
-    pub const WORD_COUNT: usize = 25;
+    pub const WORD_COUNT: usize = 26;
 
     pub(super) const fn to_words(self) -> [u64; Self::WORD_COUNT] {
         [
@@ -85,6 +88,7 @@ impl LinkCounters {
             self.usage.fault_count,
             self.frames_copied,
             self.silence_limit_us,
+            self.links,
         ]
     }
 
@@ -114,6 +118,7 @@ impl LinkCounters {
             usage: ProcessFigures { processor_us: words[21], fault_count: words[22] },
             frames_copied: words[23],
             silence_limit_us: words[24],
+            links: words[25],
         }
     }
 }

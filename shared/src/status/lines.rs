@@ -11,6 +11,8 @@ pub(super) enum Shown {
     OfPrimary,
     /// It is a moment: as the milliseconds that have passed since, or not at all if it never came.
     Age,
+    /// It is a set of links, a bit for each: as their numbers, or not at all if it is empty.
+    Links,
 }
 
 /// Declares each number once: the field of the record that it is in, the name of its line, and how
@@ -30,8 +32,13 @@ macro_rules! numbers {
     };
 }
 
+/// Where the numbers begin that are asked for by name.
+pub(super) const WRITTEN_US: usize = 0;
+pub(super) const WATCHDOG: usize = 1;
+
 numbers! {
     written_us = "record_age_ms" Age,
+    watchdog = "watchdog" OfPrimary,
     term = "term" Number,
     epoch = "epoch" Number,
     acknowledged = "acknowledged" Number,
@@ -51,6 +58,9 @@ numbers! {
     dirty_pages_last = "dirty_pages" Number,
     dirty_pages_mean = "dirty_pages_mean" Number,
     session = "session" Number,
+    links_heard = "links_heard" Links,
+    links_heard_by_peer = "links_heard_by_peer" Links,
+    links_data = "links_data" Links,
     bytes_sent = "bytes_sent" Number,
     bytes_received = "bytes_received" Number,
     frames_retransmitted = "frames_retransmitted" Number,

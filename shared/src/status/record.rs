@@ -113,6 +113,8 @@ pub struct StatusRecord {
     pub pid: i32,
     /// When this was written: CLOCK_MONOTONIC of this host, in microseconds.
     pub written_us: u64,
+    /// Primary: Xen's number of the watchdog that is armed; 0 while none is.
+    pub watchdog: u64,
     /// The arbiter's term; 0 without an arbiter, or while the backup knows none.
     pub term: u64,
     /// Primary: the last epoch that ended. Backup: the last that was received whole.
@@ -158,6 +160,12 @@ pub struct StatusRecord {
     pub page_bytes_stored: u64,
     /// Which session of the link this is, from 1; 0 while there is none.
     pub session: u64,
+    /// Where there are several links, the set of those on which the peer is heard: a bit for each.
+    pub links_heard: u64,
+    /// Primary: the set of those on which the peer hears this host.
+    pub links_heard_by_peer: u64,
+    /// The one that data goes over, as such a set.
+    pub links_data: u64,
     /// Frames that the gate holds.
     pub gate_frames_held: u64,
     /// Frames that the gate has dropped because it held too much.
@@ -174,6 +182,7 @@ impl StatusRecord {
             state,
             pid,
             written_us: 0,
+            watchdog: 0,
             term: 0,
             epoch: 0,
             acknowledged: 0,
@@ -196,6 +205,9 @@ impl StatusRecord {
             pages_lz4: 0,
             page_bytes_stored: 0,
             session: 0,
+            links_heard: 0,
+            links_heard_by_peer: 0,
+            links_data: 0,
             gate_frames_held: 0,
             gate_frames_dropped: 0,
         }
@@ -204,6 +216,7 @@ impl StatusRecord {
     /// The record with what the link counts.
     #[must_use]
     pub fn with_link(self, link: &LinkCounters) -> Self {
+        let [heard, by_peer, data, ..] = link.links.to_le_bytes();
         Self {
             bytes_sent: link.bytes_sent,
             bytes_received: link.bytes_received,
@@ -219,6 +232,9 @@ impl StatusRecord {
             pages_lz4: link.pages_lz4,
             page_bytes_stored: link.page_bytes_stored,
             session: link.sessions,
+            links_heard: heard.into(),
+            links_heard_by_peer: by_peer.into(),
+            links_data: data.into(),
             ..self
         }
     }

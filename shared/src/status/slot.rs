@@ -4,7 +4,7 @@ use core::fmt;
 
 use blake2::{Blake2s256, Digest};
 
-use super::lines::{NUMBER_COUNT, numbers};
+use super::lines::{NUMBER_COUNT, WATCHDOG, WRITTEN_US, numbers};
 use super::record::{Role, State, StatusRecord};
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::text::FixedText;
@@ -15,7 +15,7 @@ use crate::text::FixedText;
 pub const RECORD_SIZE: usize = 512;
 
 /// The first bytes of a slot; the last one counts the versions of the record.
-const MAGIC: [u8; 8] = *b"pollux\0\x06";
+const MAGIC: [u8; 8] = *b"pollux\0\x08";
 const CHECKSUM_SIZE: usize = 8;
 const PAYLOAD_OFFSET: usize = MAGIC.len() + CHECKSUM_SIZE;
 const NUMBER_SIZE: usize = size_of::<u64>();
@@ -53,6 +53,20 @@ pub struct SavedRecord {
     pub domain: FixedText<DOMAIN_NAME_SIZE_MAX>,
     /// All else, as `lines` orders it.
     pub(super) numbers: [u64; NUMBER_COUNT],
+}
+
+impl SavedRecord {
+    /// When it was written, see [`StatusRecord::written_us`].
+    #[must_use]
+    pub const fn written_us(&self) -> u64 {
+        self.numbers[WRITTEN_US]
+    }
+
+    /// Xen's number of the watchdog that was armed when it was written; 0 for none.
+    #[must_use]
+    pub fn watchdog(&self) -> u32 {
+        u32::try_from(self.numbers[WATCHDOG]).unwrap_or(0)
+    }
 }
 
 impl From<&StatusRecord> for SavedRecord {
@@ -132,13 +146,14 @@ mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
     /// A record with these numbers, in the order of its fields.
-    fn record(role: Role, state: State, domain: &str, fields: [u64; 27]) -> StatusRecord {
+    fn record(role: Role, state: State, domain: &str, fields: [u64; 31]) -> StatusRecord {
         let mut fields = fields.into_iter();
         let mut next = || fields.next().unwrap();
         StatusRecord {
             domain: FixedText::new(domain),
             domid: u16::MAX,
             written_us: next(),
+            watchdog: next(),
             term: next(),
             epoch: next(),
             acknowledged: next(),
@@ -161,6 +176,9 @@ mod tests {
             pages_lz4: next(),
             page_bytes_stored: next(),
             session: next(),
+            links_heard: next(),
+            links_heard_by_peer: next(),
+            links_data: next(),
             gate_frames_held: next(),
             gate_frames_dropped: next(),
             ..StatusRecord::new(role, state, i32::MIN)
@@ -168,7 +186,7 @@ mod tests {
     }
 
     fn largest() -> StatusRecord {
-        record(Role::Backup, State::Running, &"x".repeat(300), [u64::MAX; 27])
+        record(Role::Backup, State::Running, &"x".repeat(310), [u64::MAX; 31])
     }
 
     #[test]
@@ -189,11 +207,26 @@ mod tests {
     }
 
     #[test]
+    fn a_watchdog_that_was_armed_is_found_again() {
+        let armed = |watchdog| {
+            let record = StatusRecord {
+                written_us: 77,
+                watchdog,
+                ..StatusRecord::new(Role::Primary, State::Protected, 1)
+            };
+            let saved = decode_record(&encode_record(&record)).unwrap();
+            assert_eq!(saved.written_us(), 77);
+            saved.watchdog()
+        };
+        assert_eq!([armed(2), armed(0)], [2, 0]);
+    }
+
+    #[test]
     fn no_number_is_left_out() {
-        let fields: [u64; 27] = std::array::from_fn(|place| place as u64);
+        let fields: [u64; 31] = std::array::from_fn(|place| place as u64);
         let mut kept = numbers(&record(Role::Primary, State::Protected, "web", fields));
         kept.sort_unstable();
-        assert_eq!((kept.as_slice(), NUMBER_COUNT), (fields.as_slice(), 27));
+        assert_eq!((kept.as_slice(), NUMBER_COUNT), (fields.as_slice(), 31));
     }
 
     proptest! {
@@ -201,7 +234,7 @@ mod tests {
         fn any_record_comes_back(
             state in 0..State::ALL.len(),
             domain in "[^\0]{0,80}",
-            fields in any::<[u64; 27]>(),
+            fields in any::<[u64; 31]>(),
         ) {
             let record = record(Role::Primary, State::ALL[state], &domain, fields);
             let back = decode_record(&encode_record(&record)).unwrap();

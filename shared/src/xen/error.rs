@@ -68,6 +68,7 @@ operations! {
     GrantGetVersion = "GNTTABOP_get_version",
     GrantSetupTable = "GNTTABOP_setup_table",
     GrantGetStatusFrames = "GNTTABOP_get_status_frames",
+    Watchdog = "SCHEDOP_watchdog",
     MapGuestPages = "IOCTL_PRIVCMD_MMAPBATCH_V2",
     AllocateBuffer = "allocation of hypercall-safe memory",
 }
@@ -144,6 +145,9 @@ impl XenError {
             (Operation::UnpauseDomain, Errno::EINVAL) => "the domain is not paused",
             (Operation::PopulatePhysmap | Operation::MaxMem, _) => {
                 "free memory on this host: `xl info` shows free_memory, `xl list` who has it"
+            }
+            (Operation::Watchdog, Errno::ENOSPC | Errno::EEXIST) => {
+                "both watchdogs of dom0 are in use: free one or omit --watchdog"
             }
             (Operation::AllocateBuffer, _) => {
                 "dom0 has too little memory, or its locked-memory limit (ulimit -l) is too low"

@@ -5,7 +5,7 @@
 
 use xen_sys::{
     __HYPERVISOR_domctl, __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op,
-    __HYPERVISOR_hvm_op, __HYPERVISOR_memory_op, __HYPERVISOR_xen_version,
+    __HYPERVISOR_hvm_op, __HYPERVISOR_memory_op, __HYPERVISOR_sched_op, __HYPERVISOR_xen_version,
 };
 
 use super::{
@@ -223,6 +223,14 @@ impl Xen {
 
     pub(super) fn hvm_op<T: Plain>(&self, command: u32, argument: &mut T) -> Result<u32, Errno> {
         self.structure_call(__HYPERVISOR_hvm_op, command, argument, 0)
+    }
+
+    /// Xen changes nothing in this one's argument.
+    pub(super) fn sched_op<T: Plain>(&self, command: u32, argument: &T) -> Result<u32, Errno> {
+        self.bounce.put(ARGUMENT_OFFSET, argument);
+        let arguments = [u64::from(command), self.bounce.address(ARGUMENT_OFFSET), 0, 0, 0];
+        // SAFETY: the address is that of the structure in the bounce pages.
+        unsafe { self.privcmd.hypercall(__HYPERVISOR_sched_op, arguments) }
     }
 }
 

@@ -38,6 +38,8 @@ mod memory;
 mod open_error;
 mod plain;
 pub mod stub;
+#[cfg(target_os = "linux")]
+mod watchdog;
 pub mod xenstore;
 
 #[cfg(target_os = "linux")]

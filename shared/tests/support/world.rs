@@ -213,6 +213,8 @@ impl World {
     }
 
     pub fn counters(&mut self) -> [LinkCounters; 2] {
+        self.ship.link().show_counters(&self.ship_ring);
+        self.receive.link().show_counters(&self.receive_ring);
         [*self.ship.link().counters(), *self.receive.link().counters()]
     }
 

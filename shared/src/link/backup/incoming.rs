@@ -97,7 +97,10 @@ impl BackupLink {
         ring.control().set_last_heard_us(now_us);
         self.acknowledging.note_packet(frame.header.packet_number, now_us);
         match (frame.header.frame_type, self.state) {
-            (FrameType::Data, State::Up) => self.handle_data(now_us, &frame, ring),
+            (FrameType::Data, State::Up) => {
+                self.paths.note_data(path);
+                self.handle_data(now_us, &frame, ring)
+            }
             (FrameType::Heartbeat, _) => Ok(()),
             (FrameType::Goodbye, state) => {
                 let Goodbye { reason } = Goodbye::parse(frame.body)?;

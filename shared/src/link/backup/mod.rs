@@ -172,6 +172,9 @@ impl LinkProcess for BackupLink {
     }
 
     fn show_counters(&mut self, ring: &Producer) {
+        let is_up = matches!(self.state, State::Up);
+        // The primary does not tell on which links it hears us.
+        self.counters.links = if is_up { self.paths.shown() & !0xff00 } else { 0 };
         ring.control().set_counters(&self.counters);
     }
 

@@ -193,6 +193,8 @@ impl LinkProcess for PrimaryLink {
     }
 
     fn show_counters(&mut self, ring: &Consumer) {
+        let is_up = matches!(self.state, State::Up);
+        self.counters.links = if is_up { self.paths.shown() } else { 0 };
         ring.control().set_counters(&self.counters);
     }
 

@@ -293,6 +293,9 @@ impl PacketSocket {
         unsafe { syscall(SYSCALL_SETSOCKOPT, arguments) }.map(|_| ())
     }
 
+    // Called, not copied to every step.
+    #[cold]
+    #[inline(never)]
     fn error(&self, step: &'static str, errno: Errno) -> PacketSocketError {
         let kind = PacketSocketErrorKind::System(step, errno);
         PacketSocketError { interface: self.interface, kind }

@@ -169,8 +169,7 @@ impl core::error::Error for StatusError {}
 /// If there is none, or one cannot be read.
 pub fn print_status(directory: &str, domain: Option<&str>, role: Role) -> Result<(), StatusError> {
     let mut count = 0;
-    for_each_record(directory, domain, role, &mut |record| {
-        let is_running = process::is_running(record.pid);
+    for_each_record(directory, domain, role, &mut |record, is_running| {
         let report = StatusReport { record, now_us: clock::monotonic_us(), is_running };
         let separator = if count == 0 { "" } else { "\n" };
         super::log::print(format_args!("{separator}{report}"));
@@ -182,7 +181,7 @@ pub fn print_status(directory: &str, domain: Option<&str>, role: Role) -> Result
     Ok(())
 }
 
-/// The record of one helper: that of `domain`, or the only one.
+/// The record of one helper that runs, or of one that does not any more: that of `domain`, or the only one.
 ///
 /// # Errors
 /// If there is none, or it cannot be read.
@@ -190,17 +189,23 @@ pub fn find_record(
     directory: &str,
     domain: Option<&str>,
     role: Role,
+    runs: bool,
 ) -> Result<SavedRecord, StatusError> {
     let mut found = None;
-    for_each_record(directory, domain, role, &mut |record| found = Some(*record))?;
+    for_each_record(directory, domain, role, &mut |record, is_running| {
+        if is_running == runs {
+            found = Some(*record);
+        }
+    })?;
     found.ok_or(StatusError::NoRecord { directory: FixedText::new(directory) })
 }
 
+/// Shows each record, and whether the helper that wrote it still runs.
 fn for_each_record(
     directory: &str,
     domain: Option<&str>,
     role: Role,
-    show: &mut dyn FnMut(&SavedRecord),
+    show: &mut dyn FnMut(&SavedRecord, bool),
 ) -> Result<(), StatusError> {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -223,10 +228,19 @@ fn for_each_record(
         let record = decode_record(bytes)
             .map_err(|error| StatusError::Record { name: FixedText::new(name), error })?;
         if domain.is_none_or(|domain| is_of(&record, domain)) {
-            show(&record);
+            // The number of a killed helper may be another process's by now, which holds no lock. Where
+            // nobody has it the lock is not tried: that would keep a helper away that starts right now.
+            show(&record, process::is_running(record.pid) && is_held(path.as_str()));
         }
     }
     Ok(())
+}
+
+/// Whether a helper keeps others from its record.
+fn is_held(path: &str) -> bool {
+    open_with_mode(path, OFlags::RDONLY, Mode::empty()).is_ok_and(|file| {
+        rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) == Err(Errno::AGAIN)
+    })
 }
 
 /// A domain is meant by its name or by its number.
@@ -236,7 +250,9 @@ fn is_of(record: &SavedRecord, domain: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Role, StatusError, StatusFile, for_each_record, print_status};
+    use super::clock::sleep_us;
+    use super::process::own_pid;
+    use super::{Role, StatusError, StatusFile, find_record, for_each_record, print_status};
     use crate::status::{State, StatusRecord};
     use crate::text::FixedText;
 
@@ -247,7 +263,7 @@ mod tests {
 
     fn domains(directory: &str, domain: Option<&str>, role: Role) -> Vec<(String, u16)> {
         let mut found = Vec::new();
-        for_each_record(directory, domain, role, &mut |record| {
+        for_each_record(directory, domain, role, &mut |record, _| {
             found.push((record.domain.as_str().to_owned(), record.domid));
         })
         .unwrap();
@@ -283,6 +299,18 @@ mod tests {
         std::fs::remove_dir(&directory).unwrap();
     }
 
+    /// The next helper's record. What other tests fork meanwhile has the last one's lock until it
+    /// executes its program.
+    fn created(directory: &str) -> StatusFile {
+        for _ in 0..1000 {
+            if let Ok(file) = StatusFile::create(directory, "web", Role::Primary) {
+                return file;
+            }
+            sleep_us(10_000);
+        }
+        panic!("the lock stays");
+    }
+
     #[test]
     fn a_second_helper_is_kept_away_until_the_first_ends() {
         let directory = scratch("lock");
@@ -292,11 +320,32 @@ mod tests {
         StatusFile::create(&directory, "web", Role::Backup).unwrap().remove();
         assert_eq!(first.previous(), None);
         drop(first);
-        let mut killed = StatusFile::create(&directory, "web", Role::Primary).unwrap();
+        let mut killed = created(&directory);
         killed.write(&record("web", 8));
         drop(killed);
-        let next = StatusFile::create(&directory, "web", Role::Primary).unwrap();
+        let next = created(&directory);
         assert_eq!(next.previous().map(|record| record.domid), Some(8));
+        next.remove();
+        std::fs::remove_dir(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_helper_runs_while_its_number_is_in_use_and_its_record_is_held() {
+        let directory = scratch("held");
+        let is_running = || find_record(&directory, None, Role::Primary, true).is_ok();
+        let mut helper = StatusFile::create(&directory, "web", Role::Primary).unwrap();
+        helper.write(&StatusRecord { pid: own_pid(), ..record("web", 1) });
+        assert!(is_running() && is_running(), "asking does not take the lock away");
+        // Its number may belong to a process of another kind by now; or to none.
+        drop(helper);
+        let is_over = |_| {
+            sleep_us(10_000);
+            !is_running()
+        };
+        assert!((0..1000).any(is_over));
+        let mut next = created(&directory);
+        next.write(&StatusRecord { pid: i32::MAX, ..record("web", 1) });
+        assert!(!is_running());
         next.remove();
         std::fs::remove_dir(&directory).unwrap();
     }

@@ -82,7 +82,7 @@ pub fn rehearse(options: &RehearseOptions<'_>) -> Result<(), ProtectError> {
         RehearsedCapture::new(RehearsedGuest::new(region)?, options.replication.drain_options());
     let is_dedicated = options.replication.capture_core.is_some();
     let key_file = options.replication.key_file;
-    let program = Program::new(OutputGate::none(), ship, watched, key_file, is_dedicated);
+    let program = Program::new(OutputGate::none(), ship, watched, key_file, is_dedicated, None);
     let duration_us = match (options.seconds, trace) {
         (Some(seconds), _) => u64::from(seconds) * 1_000_000,
         (None, Some(trace)) => trace.duration_us(),
