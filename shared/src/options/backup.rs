@@ -3,8 +3,9 @@
 use super::StatusOptions;
 use super::disk_arbiter::{DiskArbiterOptions, parse_disk_arbiter};
 use super::error::UsageError;
+use super::given::{ARBITER, STATE_DIRECTORY, take_options};
 use super::links::Links;
-use super::values::{ARBITER, ArbiterKind, STATE_DIRECTORY, take_options};
+use super::values::ArbiterKind;
 use crate::text::FixedText;
 
 /// What the operator asks of `backup-helper`.

@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-use super::values::Given;
+use super::given::Given;
 use crate::limits::{INTERFACE_NAME_SIZE_MAX, LINK_COUNT_MAX};
 use crate::text;
 

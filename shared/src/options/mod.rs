@@ -6,6 +6,7 @@
 mod backup;
 mod disk_arbiter;
 mod error;
+mod given;
 mod links;
 mod primary;
 mod rehearse;

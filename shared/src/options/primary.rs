@@ -2,9 +2,10 @@
 
 use super::StatusOptions;
 use super::error::UsageError;
+use super::given::{ARBITER, STATE_DIRECTORY, take_options};
 use super::rehearse::{RehearseOptions, parse_rehearse};
 use super::replication::{REPLICATION, ReplicationOptions};
-use super::values::{ARBITER, ArbiterKind, GateKind, STATE_DIRECTORY, take_options};
+use super::values::{ArbiterKind, GateKind};
 use crate::limits::{WATCHDOG_S_MAX, WATCHDOG_S_MIN};
 use crate::text::FixedText;
 

@@ -1,8 +1,8 @@
 //! The command line of `primary-helper rehearse`.
 
 use super::error::UsageError;
+use super::given::take_options;
 use super::replication::{REPLICATION, ReplicationOptions};
-use super::values::take_options;
 use crate::limits::{
     DOMAIN_PAGE_COUNT_MAX, PAGE_SIZE, REHEARSAL_MEMORY_SIZE_MIN, REHEARSAL_SECONDS_MAX,
 };

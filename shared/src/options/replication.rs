@@ -1,7 +1,8 @@
 //! Options that `protect` and `rehearse` have in common: how epochs are made and sent.
 
+use super::given::Given;
 use super::links::Links;
-use super::values::{Given, Interval};
+use super::values::Interval;
 use crate::capture::drain::DrainOptions;
 use crate::codec::page::ShadowCache;
 use crate::limits::{
