@@ -41,7 +41,7 @@ pub enum SectorError {
     Damaged,
     /// It is about another domain.
     Domain,
-    /// It is about other hosts: this one wrote it.
+    /// It is about other hosts, of which this is one.
     Host(HostId),
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for SectorError {
             }
             Self::Damaged => f.write_str("its record is damaged: see docs/arbiter.md, by hand"),
             Self::Domain => f.write_str("it is another domain's: give each its own"),
-            Self::Host(host) => write!(f, "host {host} wrote it: see docs/arbiter.md, by hand"),
+            Self::Host(host) => write!(f, "it is for a host {host}: see docs/arbiter.md, by hand"),
         }
     }
 }
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(other_pair.parse(&bytes), Err(SectorError::Host(B)));
         assert_eq!(SECTOR.parse(&[b'x'; SECTOR_SIZE]), Err(SectorError::Foreign));
         assert_eq!(SECTOR.parse(&[0; SECTOR_SIZE]), Ok(Vote::default()));
-        let line = "host 52:54:00:02:00:02 wrote it: see docs/arbiter.md, by hand";
+        let line = "it is for a host 52:54:00:02:00:02: see docs/arbiter.md, by hand";
         assert_eq!(SectorError::Host(A).to_string(), line);
     }
 

@@ -8,11 +8,13 @@
 use super::clock::monotonic_us;
 use super::command::{CommandError, Program};
 use super::file::is_accessible;
+use super::process::has_ended;
 use crate::arbiter::{Claim, HostId, Record, Settling, Verdict};
 use crate::limits::ARBITER_ANSWER_MS_MAX;
 use crate::options::ArbiterKind;
 use crate::text::FixedText;
 use core::fmt;
+use core::sync::atomic::{AtomicI32, Ordering};
 use heapless::Vec;
 use rustix::fs::Access;
 
@@ -26,6 +28,10 @@ const WORD_COUNT_MAX: usize = 8;
 const OUTPUT_SIZE_MAX: usize = 2048;
 /// Bytes of a line of the program that an error repeats.
 const SHOWN_SIZE_MAX: usize = 120;
+
+/// The process of an earlier question that was killed and has not ended; 0 for none. Until then no other is
+/// asked: it could wait for the same device.
+static UNENDED: AtomicI32 = AtomicI32::new(0);
 
 /// The arbiter has not decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +64,7 @@ impl fmt::Display for ArbiterError {
         f.write_str("the arbiter has not decided: ")?;
         match self {
             Self::Command(error) => error.fmt(f),
-            Self::NoDisk => f.write_str("there is no such device to write to"),
+            Self::NoDisk => f.write_str("no device to write to, with a path of at most 128 bytes"),
             Self::Failed(line) => write!(f, "{line}"),
             Self::Answer(line) => {
                 write!(f, "{line}: that is no line `TERM HOLDER`: mend its program")
@@ -100,7 +106,9 @@ impl ArbiterProgram {
             ArbiterKind::Disk(path) => (path, Some(peer)),
         };
         let it = Self { path: FixedText::new(path), own, peer };
-        if peer.is_some() && !is_accessible(it.path.as_str(), Access::WRITE_OK) {
+        // Not the beginning of a longer path, which may name another device.
+        let is_whole = it.path.as_str() == path;
+        if peer.is_some() && !(is_whole && is_accessible(path, Access::WRITE_OK)) {
             return Err(ArbiterError::NoDisk);
         }
         it.program()?;
@@ -173,8 +181,14 @@ impl ArbiterProgram {
         let told = ["disk-arbiter", self.path.as_str(), own.as_str(), peer.as_str()];
         let told = if self.peer.is_some() { &told[..] } else { &[] };
         let words = told.iter().chain(question).copied().collect::<Vec<_, WORD_COUNT_MAX>>();
+        let unended = UNENDED.load(Ordering::Relaxed);
+        if unended != 0 && !has_ended(unended) {
+            return Err(ArbiterError::Command(CommandError::Unended(unended)));
+        }
         let mut output = [0; OUTPUT_SIZE_MAX];
         let output = self.program()?.run(&words, &mut output, ARBITER_ANSWER_MS_MAX);
+        let unended = if let Err(CommandError::Unended(pid)) = output { pid } else { 0 };
+        UNENDED.store(unended, Ordering::Relaxed);
         let output = output.map_err(ArbiterError::Command)?;
         let line = output.last_line();
         if !output.succeeded() {

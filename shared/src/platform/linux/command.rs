@@ -1,6 +1,6 @@
 //! Running another program, such as the host's `xl`, and reading what it says.
 
-use super::clock::monotonic_us;
+use super::clock::{monotonic_us, sleep_us};
 use super::errno::ErrnoText;
 use super::file::is_accessible;
 use super::process::{Child, ForkError, Forked, ProcessEnd, fork};
@@ -23,6 +23,11 @@ pub const ARGUMENT_COUNT_MAX: usize = 16;
 /// Bytes of all arguments with their terminating zeros.
 pub const ARGUMENT_SIZE_MAX: usize = 4096;
 
+/// Microseconds in which a program that was killed is gone, unless it cannot be killed.
+const KILLING_US_MAX: u64 = 500_000;
+/// Microseconds between two looks whether it is.
+const KILLING_REST_US: u64 = 1_000;
+
 /// Where programs are looked for when the environment names no PATH.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 
@@ -43,6 +48,9 @@ pub enum CommandError {
     System(Errno),
     /// It ran longer than it was given, and was killed.
     TimedOut,
+    /// The same, and the kernel has not let it end: it waits for a device. This is its pid, for
+    /// [`has_ended`](super::process::has_ended).
+    Unended(i32),
 }
 
 impl fmt::Display for CommandError {
@@ -52,7 +60,9 @@ impl fmt::Display for CommandError {
             Self::Arguments => formatter.write_str("its arguments are too long"),
             Self::Fork(error) => error.fmt(formatter),
             Self::System(errno) => ErrnoText(*errno).fmt(formatter),
-            Self::TimedOut => formatter.write_str("it did not end in time and was killed"),
+            Self::TimedOut | Self::Unended(_) => {
+                formatter.write_str("it did not end in time and was killed")
+            }
         }
     }
 }
@@ -121,13 +131,29 @@ impl Program {
         let mut collected = Collected { bytes: output, size: 0 };
         let deadline_us = monotonic_us() + u64::from(timeout_ms) * 1000;
         let outcome = wait_for_end(&mut child, &reader, &mut collected, deadline_us);
-        if outcome.is_err() {
-            child.kill();
-            child.wait();
-        }
-        let end = outcome?;
+        let end = match outcome {
+            Ok(end) => end,
+            Err(error) if is_ended_by_killing(&mut child) => return Err(error),
+            Err(_) => return Err(CommandError::Unended(child.pid())),
+        };
         let Collected { bytes, size } = collected;
         Ok(CommandOutput { end, bytes: &bytes[..size] })
+    }
+}
+
+/// Kills a program and says whether it is gone. What waits for a device goes when that answers, and is not
+/// waited for.
+fn is_ended_by_killing(child: &mut Child) -> bool {
+    child.kill();
+    let until_us = monotonic_us() + KILLING_US_MAX;
+    loop {
+        if child.end().is_some() {
+            return true;
+        }
+        if monotonic_us() > until_us {
+            return false;
+        }
+        sleep_us(KILLING_REST_US);
     }
 }
 

