@@ -12,7 +12,7 @@ use crate::capture::Capture;
 use crate::options::StatusOptions;
 use crate::platform::linux::errno::ErrnoText;
 use crate::platform::linux::process;
-use crate::platform::linux::status_file::{StatusError, find_record};
+use crate::platform::linux::status_records::{StatusError, find_record};
 use crate::platform::linux::{clock, signals};
 use crate::ring::{Control, Parting};
 use crate::status::{Role, State};
