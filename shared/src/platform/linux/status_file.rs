@@ -49,7 +49,8 @@ impl core::error::Error for AlreadyDriven {}
 pub struct StatusFile {
     path: RecordPath,
     file: Option<OwnedFd>,
-    previous: Option<SavedRecord>,
+    /// What is in the file: the last helper's until this one has written.
+    record: Option<SavedRecord>,
     has_warned: bool,
 }
 
@@ -65,7 +66,7 @@ impl StatusFile {
         let mut path = RecordPath::format(format_args!("{directory}/{name}{}", ending(role)));
         // The directory's own stay.
         path.replace(directory.len() + 1, b'/', b'_');
-        let mut status = Self { path, file: None, previous: None, has_warned: false };
+        let mut status = Self { path, file: None, record: None, has_warned: false };
         match create_directory(directory).map_err(|error| error.errno).and_then(|()| status.claim())
         {
             Ok(()) => Ok(status),
@@ -77,17 +78,33 @@ impl StatusFile {
         }
     }
 
-    /// What a helper of this name, killed before it could end, said last. Its domain's gate may
-    /// still be closed: the domain has another number now if it was started anew.
-    pub fn previous(&self) -> Option<&SavedRecord> {
-        self.previous.as_ref()
+    /// What this helper said last. Before it has said anything: what one of this name, killed before it
+    /// could end, said last. Its domain's gate may still be closed: the domain has another number now if
+    /// it was started anew.
+    pub fn record(&self) -> Option<&SavedRecord> {
+        self.record.as_ref()
     }
 
     /// Overwrites the record; the time is filled in. What fails is said once, until it works again.
     pub fn write(&mut self, record: &StatusRecord) {
-        let record = StatusRecord { written_us: clock::monotonic_us(), ..*record };
-        let Some(file) = self.file.as_ref() else { return };
-        match write_all_at(file, self.path.as_str(), 0, &encode_record(&record)) {
+        self.record = Some(record.into());
+        self.rewrite();
+    }
+
+    /// Writes what was said last once more, as of now, but with this watchdog; 0 for none.
+    pub fn set_watchdog(&mut self, watchdog: u32) {
+        if let Some(record) = &mut self.record {
+            record.set_watchdog(watchdog);
+        }
+        self.rewrite();
+    }
+
+    // Apart: the programs are smaller so.
+    #[inline(never)]
+    fn rewrite(&mut self) {
+        let (Some(file), Some(record)) = (&self.file, &mut self.record) else { return };
+        record.set_written_us(clock::monotonic_us());
+        match write_all_at(file, self.path.as_str(), 0, &encode_record(record)) {
             Ok(()) if self.has_warned => {
                 self.has_warned = false;
                 crate::log!("the status record {} can be written again", self.path);
@@ -110,7 +127,7 @@ impl StatusFile {
         let file = open_with_mode(self.path.as_str(), flags, Mode::from_raw_mode(0o644))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let mut slot = [0; RECORD_SIZE];
-        self.previous = read_small(self.path.as_str(), &mut slot)
+        self.record = read_small(self.path.as_str(), &mut slot)
             .ok()
             .and_then(|bytes| decode_record(bytes).ok());
         self.file = Some(file);
@@ -166,20 +183,26 @@ pub(super) mod tests {
         let error = StatusFile::create(&directory, "web", Role::Primary).unwrap_err();
         assert!(error.to_string().contains("/web.primary: end it first"), "{error}");
         StatusFile::create(&directory, "web", Role::Backup).unwrap().remove();
-        assert_eq!(first.previous(), None);
+        assert_eq!(first.record(), None);
         drop(first);
         let mut killed = created(&directory);
         killed.write(&record("web", 8));
         drop(killed);
-        let next = created(&directory);
-        assert_eq!(next.previous().map(|record| record.domid), Some(8));
-        next.remove();
+        let mut next = created(&directory);
+        assert_eq!(next.record().map(|record| record.domid), Some(8));
+        // The next one knows what it has changed.
+        next.set_watchdog(2);
+        drop(next);
+        let last = created(&directory);
+        assert_eq!(last.record().map(|record| (record.domid, record.watchdog())), Some((8, 2)));
+        last.remove();
         std::fs::remove_dir(&directory).unwrap();
     }
 
     #[test]
     fn without_a_place_for_the_record_work_goes_on() {
         let mut nowhere = StatusFile::create("/proc/none", "web", Role::Primary).unwrap();
+        nowhere.set_watchdog(1);
         nowhere.write(&record("web", 1));
         nowhere.remove();
     }

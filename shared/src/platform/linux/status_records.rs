@@ -14,10 +14,12 @@ use rustix::io::Errno;
 /// Why no status can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusError {
-    /// No helper of this role has left a record.
+    /// No helper of this role is at work.
     NoRecord {
         /// The state directory.
         directory: FixedText<96>,
+        /// It has the record of one that is gone.
+        is_left: bool,
     },
     /// The record could not be read.
     File(FileError),
@@ -33,8 +35,12 @@ pub enum StatusError {
 impl fmt::Display for StatusError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRecord { directory } => {
-                write!(formatter, "no helper is at work here: {directory} has no record of one")
+            Self::NoRecord { directory, is_left } => {
+                let what = match is_left {
+                    true => "the record of one that was killed or failed: start it again",
+                    false => "no record of one",
+                };
+                write!(formatter, "no helper is at work here: {directory} has {what}")
             }
             Self::File(error) => error.fmt(formatter),
             Self::Record { name, error } => write!(formatter, "{name}: {error}"),
@@ -57,7 +63,8 @@ pub fn print_status(directory: &str, domain: Option<&str>, role: Role) -> Result
         count += 1;
     })?;
     if count == 0 {
-        return Err(StatusError::NoRecord { directory: FixedText::new(directory) });
+        let directory = FixedText::new(directory);
+        return Err(StatusError::NoRecord { directory, is_left: false });
     }
     Ok(())
 }
@@ -72,13 +79,14 @@ pub fn find_record(
     role: Role,
     runs: bool,
 ) -> Result<SavedRecord, StatusError> {
-    let mut found = None;
+    let (mut found, mut is_left) = (None, false);
     for_each_record(directory, domain, role, &mut |record, is_running| {
+        is_left |= !is_running;
         if is_running == runs {
             found = Some(*record);
         }
     })?;
-    found.ok_or(StatusError::NoRecord { directory: FixedText::new(directory) })
+    found.ok_or(StatusError::NoRecord { directory: FixedText::new(directory), is_left })
 }
 
 /// Shows each record, and whether the helper that wrote it still runs.
@@ -164,7 +172,7 @@ mod tests {
         assert_eq!(domains(&directory, Some("db"), Role::Primary), []);
         assert_eq!(domains(&directory, None, Role::Backup), []);
         let error = print_status(&directory, Some("db"), Role::Primary).unwrap_err();
-        assert!(matches!(error, StatusError::NoRecord { .. }));
+        assert!(matches!(error, StatusError::NoRecord { is_left: false, .. }));
         web.remove();
         odd.remove();
         assert!(domains(&directory, None, Role::Primary).is_empty());
