@@ -9,7 +9,7 @@ use pollux::options::{BACKUP_HELP, BackupRequest, parse_backup};
 use pollux::platform::linux::log::print;
 use pollux::platform::linux::program::{Arguments, ExitStatus, text_arguments};
 use pollux::platform::linux::shared_disk::print_record;
-use pollux::platform::linux::status_file::print_status;
+use pollux::platform::linux::status_records::print_status;
 use pollux::status::Role;
 
 pollux::linux_program!(main);

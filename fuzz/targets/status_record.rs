@@ -4,7 +4,9 @@
 
 use blake2::{Blake2s256, Digest};
 use fuzz::seeds::Seeds;
-use pollux::status::{Role, State, StatusRecord, StatusReport, decode_record, encode_record};
+use pollux::status::{
+    Role, SavedRecord, State, StatusRecord, StatusReport, decode_record, encode_record,
+};
 use pollux::text::FixedText;
 
 fuzz::target!(seeds, try_bytes);
@@ -23,15 +25,15 @@ fn try_bytes(data: &[u8]) {
     }
 }
 
-fn record() -> StatusRecord {
-    StatusRecord {
+fn record() -> SavedRecord {
+    SavedRecord::from(&StatusRecord {
         domain: FixedText::new("web"),
         domid: 17,
         written_us: 123_456_789,
         epoch: 300,
         session: 2,
         ..StatusRecord::new(Role::Primary, State::Protected, 4242)
-    }
+    })
 }
 
 fn seeds() -> Seeds {

@@ -7,7 +7,7 @@
 use pollux::options::{PRIMARY_HELP, PrimaryRequest, parse_primary};
 use pollux::platform::linux::log::print;
 use pollux::platform::linux::program::{Arguments, ExitStatus, text_arguments};
-use pollux::platform::linux::status_file::print_status;
+use pollux::platform::linux::status_records::print_status;
 use pollux::primary::{protect, rehearse, switch_over};
 use pollux::status::Role;
 

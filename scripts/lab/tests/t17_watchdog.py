@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from lab.arbiter import Arbiter, holder_id
+from lab.arbiter import EtcdArbiter, holder_id
 from lab.instance import Lab
 from lab.testing import expect, expect_more, lab_test, protected_stream, streaming
 from lab.tests.t16_arbiter import ARBITRATED, DECISION_SECONDS, MESSAGES
@@ -22,7 +22,7 @@ SLACK_SECONDS = 2
 @lab_test("protect stands still for good: Xen resets its host, host b takes over by the arbiter")
 def stands_still(lab: Lab) -> None:
     """dom0 and the sending half go on, so host b has no reason to take over: only Xen can give it one."""
-    with Arbiter(lab) as arbiter, protected_stream(lab, GUARDED) as (pair, client):
+    with EtcdArbiter(lab) as arbiter, protected_stream(lab, GUARDED) as (pair, client):
         status = pair.wait_protected()
         expect(status.get("watchdog") in ("1", "2"), f"no watchdog is armed: {status}")
         lab.a.run(f"kill -STOP {status['pid']}")
@@ -42,7 +42,7 @@ def stands_still(lab: Lab) -> None:
 def goes_on(lab: Lab) -> None:
     """An orderly end gives the watchdog back; the next helper takes that of a killed one over."""
     options = replace(GUARDED, timeout_ms=PATIENT_TIMEOUT_MS)
-    with Arbiter(lab) as arbiter, streaming(lab, options) as (pair, client):
+    with EtcdArbiter(lab) as arbiter, streaming(lab, options) as (pair, client):
         pair.stand_by()
         pair.protect()
         pair.wait_protected()

@@ -82,8 +82,6 @@ impl Checkpointed for DomainEpochs<'_, '_, '_> {
         if !self.is_protected && epoch >= EPOCH_REVIVABLE_FIRST {
             self.is_protected = true;
             self.protection.state = State::Protected;
-            // The next helper must find the watchdog in the record if this one is killed.
-            self.protection.status_due_us = 0;
             crate::log!("{}: PROTECTED, epoch {epoch} is on the backup", self.protection.name);
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::capture::Capture;
 use crate::options::StatusOptions;
 use crate::platform::linux::errno::ErrnoText;
 use crate::platform::linux::process;
-use crate::platform::linux::status_file::{StatusError, find_record};
+use crate::platform::linux::status_records::{StatusError, find_record};
 use crate::platform::linux::{clock, signals};
 use crate::ring::{Control, Parting};
 use crate::status::{Role, State};
@@ -151,6 +151,10 @@ mod tests {
         let _ = stranger.wait();
         std::fs::remove_dir_all(directory).unwrap();
         assert_eq!(end, None, "it was told to hand over");
-        assert!(error.starts_with("no helper is at work here"), "{error}");
+        let told = format!(
+            "no helper is at work here: {directory} has the record of one that was killed or failed: \
+             start it again"
+        );
+        assert_eq!(error, told);
     }
 }

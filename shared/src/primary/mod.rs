@@ -10,6 +10,7 @@ mod domain_epochs;
 mod epochs;
 mod error;
 mod hand_over;
+mod left_watchdog;
 mod protection;
 mod rehearsal;
 pub mod schedule;

@@ -47,7 +47,6 @@ pub(super) struct Protection<'a> {
     pub is_handing_over: bool,
     /// A killed helper's gate is still there; it is taken over with the first session.
     pub has_left_gate: bool,
-    pub status_due_us: u64,
     pub state: State,
     pub pauses_us: Histogram,
     pub dirty_pages: Histogram,
@@ -93,6 +92,8 @@ impl Protection<'_> {
         }
         // All ends are safe as they are, or the guest is gone: only one that nobody has chosen wants a reset.
         self.program.give_watchdog_back();
+        // A record that stays must not name one that is somebody else's by the time the next helper reads it.
+        self.status.set_watchdog(0);
         let finished = match capture.finish() {
             Err(CaptureError::Xen(error)) if error.errno == crate::xen::Errno::ESRCH => Ok(()),
             other => other,
@@ -293,10 +294,6 @@ impl<'a> Attendant<'a> for Protection<'a> {
 
     fn name(&self) -> &str {
         &self.name
-    }
-
-    fn report_due_us(&mut self) -> &mut u64 {
-        &mut self.status_due_us
     }
 
     /// Looks whether the gate still holds all of the guest's interfaces, and writes the status

@@ -7,20 +7,18 @@ use heapless::String;
 
 use super::arbitration::Arbitration;
 use super::error::ProtectError;
+use super::left_watchdog;
 use super::protection::Protection;
 use super::surroundings::Program;
-use super::watchdog::{self, Watchdog};
+use super::watchdog::Watchdog;
 use crate::capture::preconditions::{self, Refusal};
 use crate::capture::{Capture, CaptureError, Store};
 use crate::codec::page::{PageEncoder, ShadowCache};
-use crate::limits::{
-    DOMAIN_NAME_SIZE_MAX, WATCHDOG_S_LEFT, WATCHDOG_S_MAX, XENSTORE_ANSWER_MS_MAX_PRIMARY,
-    XL_CONFIG_SIZE_MAX,
-};
+use crate::limits::{DOMAIN_NAME_SIZE_MAX, XENSTORE_ANSWER_MS_MAX_PRIMARY, XL_CONFIG_SIZE_MAX};
 use crate::link::MultiPort;
 use crate::link::ship::Ship;
 use crate::link_half::{LinkHalf, link_options};
-use crate::options::{ArbiterKind, GateKind, ProtectOptions, ReplicationOptions};
+use crate::options::{GateKind, ProtectOptions, ReplicationOptions};
 use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::file::read_small;
 use crate::platform::linux::key_file::read_key_file;
@@ -42,7 +40,7 @@ use crate::status::{Histogram, Role, SavedRecord, State};
 use crate::text::{FixedText, parse_number};
 use crate::wire::SecretKey;
 use crate::xen::xenstore::domains::{domid_of_name, name_of_domid};
-use crate::xen::{Domid, Xen, XenError};
+use crate::xen::{Domid, Xen};
 
 /// Protects a domain until SIGINT, SIGTERM or SIGHUP, or until it cannot go on.
 ///
@@ -68,13 +66,14 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     if !is_paused {
         checked?;
     }
-    let status = StatusFile::create(options.state_directory, &name, Role::Primary)?;
+    let mut status = StatusFile::create(options.state_directory, &name, Role::Primary)?;
     if is_paused && !was_left_undecided(&status, domid) {
         checked?;
     }
-    let left = begin_watchdog(&xen, options, &status)?;
-    let arbitration = Arbitration::begin(arbiter, &name)?;
-    set_left(&xen, left, 0);
+    let left = left_watchdog::begin(&xen, options.watchdog_s, arbiter.is_some(), &mut status)?;
+    let begun = Arbitration::begin(arbiter, &name);
+    left_watchdog::settle(&xen, left, &begun, &mut status);
+    let arbitration = begun?;
     if is_paused {
         xen.unpausedomain(domid)?;
         preconditions::check(&xen, &mut store, domid)?;
@@ -123,7 +122,6 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         session: 0,
         is_handing_over: false,
         has_left_gate,
-        status_due_us: 0,
         state: State::Connecting,
         pauses_us: Histogram::new(),
         dirty_pages: Histogram::new(),
@@ -195,7 +193,7 @@ fn release_previous(
     status: &StatusFile,
     domid: Domid,
 ) -> Result<(), ProtectError> {
-    let previous = status.previous().map_or(domid, |record| record.domid);
+    let previous = status.record().map_or(domid, |record| record.domid);
     if previous != domid && name_of_domid(store, previous)?.is_none() {
         OutputGate::remove_left_overs(previous)?;
     }
@@ -206,44 +204,7 @@ fn release_previous(
 /// another tool has paused stays so.
 fn was_left_undecided(status: &StatusFile, domid: Domid) -> bool {
     let is_ours = |record: &SavedRecord| record.domid == domid && record.state == State::Undecided;
-    status.previous().is_some_and(is_ours)
-}
-
-/// Sees to it that Xen has a watchdog for us. Returns the one that an earlier helper had armed when it was
-/// killed, and which resets this host when the arbiter does not let the guest live on here; 0 for none. It
-/// is given time: this host must not be reset when the arbiter has just granted it the guest.
-///
-/// Without an arbiter nobody keeps the backup from taking over, and the reset is wanted. A record that is
-/// older than any watchdog's time is of a host that was reset since.
-// Apart: the programs are smaller so.
-#[inline(never)]
-fn begin_watchdog(
-    xen: &Xen,
-    options: &ProtectOptions<'_>,
-    status: &StatusFile,
-) -> Result<u32, XenError> {
-    if let (ArbiterKind::Exec(_), Some(record)) = (options.arbiter, status.previous()) {
-        let age_us = clock::monotonic_us().wrapping_sub(record.written_us());
-        let left = record.watchdog();
-        if left != 0 && age_us < u64::from(WATCHDOG_S_MAX) * 1_000_000 {
-            set_left(xen, left, WATCHDOG_S_LEFT);
-            return Ok(left);
-        }
-    }
-    if options.watchdog_s > 0 {
-        watchdog::check(xen)?;
-    }
-    Ok(0)
-}
-
-/// Gives the watchdog so many seconds, or gives it back.
-// Apart: the programs are smaller so.
-#[inline(never)]
-fn set_left(xen: &Xen, left: u32, timeout_s: u32) {
-    if left != 0 {
-        // It may have been given back since the record was written.
-        let _ = xen.set_watchdog(left, timeout_s);
-    }
+    status.record().is_some_and(is_ours)
 }
 
 /// Opens the gate, unless a helper that was killed has left one at this very domain, and no arbiter has

@@ -15,8 +15,6 @@ pub(super) const PATIENT_REST_US: u64 = 1_000;
 /// Milliseconds that ship may take for its goodbye: it gives up by itself after the longer of both
 /// hosts' timeouts.
 pub(super) const GOODBYE_MS_MAX: u64 = TIMEOUT_MS_MAX as u64 + 1000;
-/// Microseconds between two reports: status records, or lines about how a rehearsal goes.
-const REPORT_PERIOD_US: u64 = 1_000_000;
 /// Microseconds without a backup after which the log says that it is missing.
 const WAITING_NOTICE_US: u64 = 3_000_000;
 /// Pages of the full copy between two looks at everything else.
@@ -30,21 +28,7 @@ pub(super) trait Attendant<'a> {
     /// What is protected, for the log.
     fn name(&self) -> &str;
 
-    /// When the next report is due, in microseconds.
-    fn report_due_us(&mut self) -> &mut u64;
-
-    /// True about once a second.
-    fn is_report_due(&mut self) -> bool {
-        let now_us = clock::monotonic_us();
-        let due_us = self.report_due_us();
-        let is_due = now_us >= *due_us;
-        if is_due {
-            *due_us = now_us + REPORT_PERIOD_US;
-        }
-        is_due
-    }
-
-    /// Reports, when `is_report_due`, how it goes.
+    /// Reports, when the program says that it is time to, how it goes.
     fn report(&mut self, control: Control<'_>, figures: &EpochFigures) -> Result<(), ProtectError>;
 
     /// Waits for about `rest_us`; an end when the operator wants one.
@@ -62,7 +46,7 @@ pub(super) trait Attendant<'a> {
         output: &EpochOutput<'_>,
         figures: &EpochFigures,
     ) -> Result<(), ProtectError> {
-        if self.is_report_due() { self.report(output.control(), figures) } else { Ok(()) }
+        if self.program().is_report_due() { self.report(output.control(), figures) } else { Ok(()) }
     }
 }
 
@@ -97,7 +81,7 @@ pub(super) fn wait_for_backup(
         if attendant.interruption(PATIENT_REST_US)?.is_some() {
             return Ok(None);
         }
-        if attendant.is_report_due() {
+        if attendant.program().is_report_due() {
             check()?;
             attendant.report(producer.control(), &EpochFigures::default())?;
             if !is_noticed && clock::monotonic_us() - started_us > WAITING_NOTICE_US {
@@ -182,7 +166,7 @@ pub(super) fn full_copy(
                 return Ok(Some(end));
             }
         }
-        if attendant.is_report_due() {
+        if attendant.program().is_report_due() {
             let total = sent_count + progress.remaining_page_count;
             crate::log!(
                 "{}: first full copy, round {round}: {sent_count} of {total} pages ({} %)",

@@ -14,6 +14,8 @@ use crate::xen::Domid;
 
 /// Microseconds between two looks while ship takes its leave.
 const REST_US: u64 = 1_000;
+/// Microseconds between two reports: status records, or lines about how a rehearsal goes.
+const REPORT_PERIOD_US: u64 = 1_000_000;
 /// Looks between two questions to the kernel whether ship still runs.
 const LOOKS_PER_CHILD_CHECK: u32 = 64;
 
@@ -41,6 +43,8 @@ pub struct Program<'a> {
     has_revivable_epoch: bool,
     /// What resets this host when nothing here goes on any more.
     pub watchdog: Option<Watchdog<'a>>,
+    /// When the next report is due.
+    report_due_us: u64,
     /// This half's own view of the ring, to say for a dead ship that the link is down.
     ring: Consumer,
     key_file: &'a str,
@@ -67,6 +71,7 @@ impl<'a> Program<'a> {
             looks: 0,
             has_revivable_epoch: false,
             watchdog,
+            report_due_us: 0,
             ring,
             key_file,
             is_dedicated,
@@ -84,6 +89,19 @@ impl<'a> Program<'a> {
         self.is_stop_requested().then_some(Interruption::Stop)
     }
 
+    /// True about once a second, and at once when the watchdog was armed or given back: the next helper must
+    /// find it in the record if this one is killed.
+    // Apart: the programs are smaller so.
+    #[inline(never)]
+    pub fn is_report_due(&mut self) -> bool {
+        let now_us = clock::monotonic_us();
+        let is_due = now_us >= self.report_due_us;
+        if is_due {
+            self.report_due_us = now_us + REPORT_PERIOD_US;
+        }
+        is_due
+    }
+
     /// Sets the watchdog anew when it is time to, if the backup could take over. Every wait comes here, and
     /// so does every epoch; what may take seconds without either calls it for itself.
     // Apart: the programs are smaller so.
@@ -91,8 +109,9 @@ impl<'a> Program<'a> {
     pub fn pet_watchdog(&mut self) {
         if let Some(watchdog) = &mut self.watchdog
             && self.has_revivable_epoch
+            && watchdog.pet(clock::monotonic_us())
         {
-            watchdog.pet(clock::monotonic_us());
+            self.report_due_us = 0;
         }
     }
 
@@ -102,6 +121,7 @@ impl<'a> Program<'a> {
     pub fn give_watchdog_back(&mut self) {
         if let Some(watchdog) = &mut self.watchdog {
             watchdog.give_back();
+            self.report_due_us = 0;
         }
     }
 

@@ -6,7 +6,8 @@
 //! output is held by nobody who could ever let it go, and the reset is what it wants then. While nobody
 //! could take over, a reset would cost the guest and save nothing.
 //!
-//! When it is set anew is decided here; Xen counts the seconds.
+//! When it is set anew is decided here; Xen counts the seconds. What becomes of one that stays armed is
+//! `left_watchdog`'s business.
 
 use crate::limits::WATCHDOG_S_MAX;
 use crate::xen::{Xen, XenError};
@@ -61,11 +62,12 @@ impl<'a, T: Timers> Watchdog<'a, T> {
 
     /// Arms it: this host is reset unless this is called again and again. Xen is told about once a second.
     /// That Xen has none is said once, and tried for again: protection is worth more than what
-    /// backs it up.
-    pub fn pet(&mut self, now_us: u64) {
+    /// backs it up. True when [`Self::id`] is another one now.
+    pub fn pet(&mut self, now_us: u64) -> bool {
         if now_us < self.due_us {
-            return;
+            return false;
         }
+        let id_before = self.id;
         let is_news = self.id != 0 || self.due_us == 0;
         self.due_us = now_us + PERIOD_US;
         match self.timers.set(self.id, self.timeout_s) {
@@ -78,6 +80,7 @@ impl<'a, T: Timers> Watchdog<'a, T> {
                 }
             }
         }
+        self.id != id_before
     }
 
     /// Gives it back: nothing is reset.
@@ -92,20 +95,20 @@ impl<'a, T: Timers> Watchdog<'a, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::xen::{Errno, Operation};
     use std::cell::RefCell;
 
-    const TIMEOUT_S: u32 = 10;
-    const SECOND_US: u64 = 1_000_000;
+    pub const TIMEOUT_S: u32 = 10;
+    pub const SECOND_US: u64 = 1_000_000;
 
     /// Xen's two watchdogs, and how often it was called. What is not free has a timeout.
     #[derive(Default)]
-    struct Two(RefCell<([Option<u32>; 2], u32)>);
+    pub struct Two(RefCell<([Option<u32>; 2], u32)>);
 
     impl Two {
-        fn both(&self) -> [Option<u32>; 2] {
+        pub fn both(&self) -> [Option<u32>; 2] {
             self.0.borrow().0
         }
 
@@ -173,6 +176,17 @@ mod tests {
              omit --watchdog"
         );
         assert_eq!(xen.both(), [Some(30); 2]);
+    }
+
+    #[test]
+    fn who_reports_is_told_when_it_is_another_one() {
+        let xen = Two::default();
+        let mut watchdog = Watchdog::new(&xen, TIMEOUT_S);
+        assert!(watchdog.pet(1));
+        assert!(!watchdog.pet(2) && !watchdog.pet(2 * SECOND_US));
+        // Taken away, and another one armed.
+        xen.set(1, 0).unwrap();
+        assert!(watchdog.pet(4 * SECOND_US) && watchdog.pet(6 * SECOND_US));
     }
 
     #[test]

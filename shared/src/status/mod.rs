@@ -2,7 +2,7 @@
 //!
 //! A [`StatusRecord`] is the whole truth at one moment, in a slot of fixed size that is overwritten
 //! in place; [`StatusReport`] shows it to people. This room reads no clock and no file:
-//! `platform::linux::status_file` does.
+//! `platform::linux::status_file` and `status_records` do.
 
 mod histogram;
 mod lines;

@@ -62,10 +62,20 @@ impl SavedRecord {
         self.numbers[WRITTEN_US]
     }
 
+    /// Sets when it is written.
+    pub const fn set_written_us(&mut self, written_us: u64) {
+        self.numbers[WRITTEN_US] = written_us;
+    }
+
     /// Xen's number of the watchdog that was armed when it was written; 0 for none.
     #[must_use]
     pub fn watchdog(&self) -> u32 {
         u32::try_from(self.numbers[WATCHDOG]).unwrap_or(0)
+    }
+
+    /// Names another watchdog, or with 0 none.
+    pub fn set_watchdog(&mut self, watchdog: u32) {
+        self.numbers[WATCHDOG] = watchdog.into();
     }
 }
 
@@ -83,8 +93,7 @@ impl From<&StatusRecord> for SavedRecord {
 }
 
 /// Writes a record into a slot.
-pub fn encode_record(record: &StatusRecord) -> [u8; RECORD_SIZE] {
-    let record = SavedRecord::from(record);
+pub fn encode_record(record: &SavedRecord) -> [u8; RECORD_SIZE] {
     let pid = record.pid.cast_unsigned();
     let head = [record.role as u64, record.state as u64, record.domid.into(), pid.into()];
     let mut slot = [0; RECORD_SIZE];
@@ -192,7 +201,8 @@ mod tests {
     #[test]
     fn the_largest_and_the_smallest_record_come_back() {
         for record in [largest(), StatusRecord::new(Role::Primary, State::Connecting, 1)] {
-            assert_eq!(decode_record(&encode_record(&record)), Ok(SavedRecord::from(&record)));
+            let record = SavedRecord::from(&record);
+            assert_eq!(decode_record(&encode_record(&record)), Ok(record));
         }
     }
 
@@ -214,8 +224,13 @@ mod tests {
                 watchdog,
                 ..StatusRecord::new(Role::Primary, State::Protected, 1)
             };
-            let saved = decode_record(&encode_record(&record)).unwrap();
+            let saved = decode_record(&encode_record(&(&record).into())).unwrap();
             assert_eq!(saved.written_us(), 77);
+            let (mut changed, mut expected) = (saved, record);
+            changed.set_watchdog(3);
+            changed.set_written_us(78);
+            (expected.watchdog, expected.written_us) = (3, 78);
+            assert_eq!(changed, SavedRecord::from(&expected));
             saved.watchdog()
         };
         assert_eq!([armed(2), armed(0)], [2, 0]);
@@ -237,14 +252,14 @@ mod tests {
             fields in any::<[u64; 31]>(),
         ) {
             let record = record(Role::Primary, State::ALL[state], &domain, fields);
-            let back = decode_record(&encode_record(&record)).unwrap();
+            let back = decode_record(&encode_record(&(&record).into())).unwrap();
             prop_assert_eq!(back, SavedRecord::from(&record));
             prop_assert_eq!(back.numbers, numbers(&record));
         }
 
         #[test]
         fn a_damaged_slot_is_refused(position in 0..RECORD_SIZE, flip in 1_u8..) {
-            let mut slot = encode_record(&largest());
+            let mut slot = encode_record(&(&largest()).into());
             slot[position] ^= flip;
             prop_assert_eq!(decode_record(&slot), Err(RecordError));
         }

@@ -35,6 +35,7 @@ pub mod seccomp;
 pub mod shared_disk;
 pub mod signals;
 pub mod status_file;
+pub mod status_records;
 mod string_functions;
 mod syscall;
 pub mod usage;

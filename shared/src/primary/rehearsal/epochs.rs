@@ -22,12 +22,11 @@ pub struct Rehearsal<'a> {
     pub program: Program<'a>,
     pub measured: Measured,
     guest: GuestProcess,
-    progress_due_us: u64,
 }
 
 impl<'a> Rehearsal<'a> {
     pub fn new(program: Program<'a>, guest: GuestProcess, measured: Measured) -> Self {
-        Self { program, measured, guest, progress_due_us: 0 }
+        Self { program, measured, guest }
     }
 
     /// Waits until the guest has filled its memory; false when the operator ends it before.
@@ -49,10 +48,6 @@ impl<'a> Attendant<'a> for Rehearsal<'a> {
 
     fn name(&self) -> &str {
         super::NAME
-    }
-
-    fn report_due_us(&mut self) -> &mut u64 {
-        &mut self.progress_due_us
     }
 
     fn report(&mut self, _: Control<'_>, figures: &EpochFigures) -> Result<(), ProtectError> {
