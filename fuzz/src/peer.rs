@@ -46,6 +46,7 @@ pub fn options(side: Side, mtu: usize) -> LinkOptions {
         path_count: 1,
         mtu,
         timeout_ms: 500,
+        silence_memory_us: None,
         key: key(),
         entropy: Entropy::new([0x5a + side as u8; 32]),
     }

@@ -9,7 +9,7 @@ use heapless::Vec;
 use zeroize::Zeroizing;
 
 use crate::limits::LINK_COUNT_MAX;
-use crate::link::{Ending, Host, LinkEvent, LinkOptions, LinkProcess, MultiPort, Turns};
+use crate::link::{Ending, Host, LinkEvent, LinkOptions, LinkProcess, MultiPort, Silence, Turns};
 use crate::options::Links;
 use crate::platform::linux::affinity::{PinError, pin_to_core};
 use crate::platform::linux::lock::{LockError, lock_memory};
@@ -66,6 +66,7 @@ pub fn link_options(
     links: &Links<'_>,
     port: &MultiPort<PacketSocket>,
     timeout_ms: u32,
+    has_arbiter: bool,
     key: SecretKey,
 ) -> LinkOptions {
     let mut entropy = Zeroizing::new([0; 32]);
@@ -80,6 +81,7 @@ pub fn link_options(
         path_count: sockets.len(),
         mtu: usize::from(mtu),
         timeout_ms,
+        silence_memory_us: has_arbiter.then_some(Silence::MEMORY_US_FIRST),
         key,
         entropy: Entropy::new(*entropy),
     }

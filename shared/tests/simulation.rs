@@ -101,6 +101,23 @@ fn pages_are_sent_in_every_encoding_and_few_bytes() {
     );
 }
 
+/// A session's end teaches the next one.
+#[test]
+fn rare_stalls_of_the_link_end_one_session_at_most() {
+    let mut world = World::new(&Setting::new(14, Faults::NONE));
+    world.capture.epoch_max = 3;
+    for _ in 0..12 {
+        world.run_coarsely_until(world.now_us + 300_000_000);
+        assert_eq!(world.capture.acked_epoch, 3, "protected again");
+        world.network.cut = [true; 2];
+        world.run_coarsely_until(world.now_us + 300_000);
+        world.network.cut = [false; 2];
+    }
+    let [primary, backup] = [&world.capture.losses.len(), &world.commit.losses.len()];
+    assert!(*primary <= 1 && *backup <= 1, "{primary} and {backup} in an hour");
+    assert!(primary + backup > 0, "it was no trial: the timeout alone bears that");
+}
+
 #[test]
 fn a_partition_ends_the_session_and_another_one_follows() {
     with_seeds(0..6, |seed| {

@@ -8,7 +8,7 @@ use crate::limits::{RING_ENTRY_COUNT_MAX, XENSTORE_ANSWER_MS_MAX_BACKUP, XL_CONF
 use crate::link::MultiPort;
 use crate::link::receive::Receive;
 use crate::link_half::{LinkHalf, link_options};
-use crate::options::StandByOptions;
+use crate::options::{ArbiterKind, StandByOptions};
 use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::command::Program;
 use crate::platform::linux::evtchn::EventChannels;
@@ -97,7 +97,8 @@ fn start_receive(
     let ring = Ring::create(RING_ENTRY_COUNT_MAX as u64)?;
     match fork()? {
         Forked::Child(parent) => {
-            let link = link_options(&options.links, &port, options.timeout_ms, key);
+            let has_arbiter = !matches!(options.arbiter, ArbiterKind::None);
+            let link = link_options(&options.links, &port, options.timeout_ms, has_arbiter, key);
             let mut ring = ring.into_producer();
             let mut receive = Receive::new(link, clock::monotonic_us());
             let half = LinkHalf { links: options.links, port, core: options.receive_core, parent };

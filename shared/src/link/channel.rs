@@ -75,6 +75,14 @@ impl Channel {
         }
     }
 
+    /// Learns how long a silence is borne, from the last session on if there was one; without a memory
+    /// the timeout is.
+    pub fn learn(&mut self, memory_us: Option<u64>, last: Option<&Self>) {
+        if let Some(memory_us) = memory_us {
+            self.silence.learn(memory_us, last.map(|last| &last.silence));
+        }
+    }
+
     pub fn session(&self) -> u64 {
         self.session
     }
@@ -163,9 +171,12 @@ impl Channel {
             counters.stall_us_max = counters.stall_us_max.max(turn_us);
             counters.silence_limit_us = self.silence.limit_us();
         }
-        self.silence.is_lost(now_us, patience(phase)).then(|| LinkEvent::Silent {
-            silent_ms: now_us.saturating_sub(self.last_heard_us()) / 1000,
-            stall_ms: self.stall_us / 1000,
+        self.silence.is_lost(now_us, patience(phase)).then(|| {
+            self.silence.note_lost(now_us);
+            LinkEvent::Silent {
+                silent_ms: now_us.saturating_sub(self.last_heard_us()) / 1000,
+                stall_ms: self.stall_us / 1000,
+            }
         })
     }
 
@@ -221,7 +232,9 @@ mod tests {
         };
         let agreed = own.agree(&peer.public_key()).unwrap();
         let keys = SessionKeys::derive(&SecretKey::new([3; 32]), &parts, &agreed);
-        Channel::new(side, keys, 9000, (TIMEOUT_MS, TIMEOUT_MS), 0)
+        let mut channel = Channel::new(side, keys, 9000, (TIMEOUT_MS, TIMEOUT_MS), 0);
+        channel.learn(Some(Silence::MEMORY_US_FIRST), None);
+        channel
     }
 
     /// A backup that hears a primary's heartbeats on two links.

@@ -7,6 +7,10 @@
 //! longer the longer one looks: hence the long memory and the large factor, both chosen by what
 //! `tests/detection.rs` measures. In the first minute and a half the limit is the timeout.
 //!
+//! What was learnt outlives the session: the next one goes on with it. A peer that was lost is waited for
+//! the whole timeout for ten to twenty minutes, for longer each time that this limit may have cried wolf: so
+//! stalls cost few sessions, however rare they are.
+//!
 //! Time in which this process did not run says nothing of the peer, whose frames may wait unseen: a turn
 //! counts for one heartbeat at most, in the silence and in what is learnt from it.
 //!
@@ -14,7 +18,9 @@
 //! arbiter, as does the peer, and output is held until it is acknowledged, whoever suspects whom and when.
 //! Only without an arbiter does a time count: an end that leaves says so for the longer timeout, after
 //! which the other one is thought to have lost it. This limit makes that sooner. An end that stood still
-//! itself is late by that, as any judgement is, and by the heartbeat for which it listens before it judges.
+//! itself is late by that, as any judgement is, and by the heartbeat for which it may listen before it judges.
+//! And a wrong suspicion has a price there, two guests: so without an arbiter nothing is learnt, and the
+//! limit is the timeout.
 
 use crate::limits::TIMEOUT_MS_MIN;
 
@@ -24,11 +30,12 @@ const LIMIT_TENTHS: u64 = 3;
 const LIMIT_US_MIN: u64 = TIMEOUT_MS_MIN as u64 * 1000;
 /// How much longer than ever lately a frame may take.
 const LATENESS_FACTOR: u64 = 6;
-/// Lateness is remembered for one to two intervals. The first is so long,
-const MEMORY_US_FIRST: u64 = 30_000_000;
-/// each is twice as long as the one before, and none longer than this.
+/// Lateness is remembered for one to two intervals, each twice as long as the one before until it is this.
 const MEMORY_US_MAX: u64 = 600_000_000;
-/// After the timeout has passed the peer is lost once this process has listened for so many heartbeats.
+/// Wrong suspicions make it longer, but not longer than a day.
+const MEMORY_US_SUSPECTED_MAX: u64 = 86_400_000_000;
+/// After the timeout has passed the peer is lost once so many heartbeats were listened to in vain, before and
+/// after this process stood still.
 const LISTENED_HEARTBEATS: u64 = 2;
 
 /// The silence of a peer, and how much of it is borne.
@@ -43,12 +50,16 @@ pub struct Silence {
     /// The longest lateness in this interval and in the one before.
     lateness_us: [u64; 2],
     memory_us: u64,
+    /// When this interval ends: never, where nothing is learnt.
     memory_until_us: u64,
 }
 
 impl Silence {
-    /// A peer that is heard now, is lost after `timeout_us` at most, and sends something in every
-    /// `heartbeat_us`, a tenth of that or less.
+    /// How long lateness is remembered first of all, in microseconds.
+    pub const MEMORY_US_FIRST: u64 = 30_000_000;
+
+    /// A peer that is heard now, is lost after `timeout_us`, and sends something in every `heartbeat_us`,
+    /// a tenth of that or less.
     #[must_use]
     pub const fn new(timeout_us: u64, heartbeat_us: u64, now_us: u64) -> Self {
         Self {
@@ -58,8 +69,18 @@ impl Silence {
             turn_us: now_us,
             silence_us: 0,
             lateness_us: [timeout_us; 2],
-            memory_us: MEMORY_US_FIRST,
-            memory_until_us: now_us + MEMORY_US_FIRST,
+            memory_us: 0,
+            memory_until_us: u64::MAX,
+        }
+    }
+
+    /// Begins to learn, with a first memory of `memory_us`, or goes on with what the last session has
+    /// learnt, if there was one.
+    pub fn learn(&mut self, memory_us: u64, last: Option<&Self>) {
+        (self.memory_us, self.memory_until_us) = (memory_us, self.heard_us + memory_us);
+        if let Some(last) = last {
+            self.lateness_us = last.lateness_us;
+            (self.memory_us, self.memory_until_us) = (last.memory_us, last.memory_until_us);
         }
     }
 
@@ -79,12 +100,21 @@ impl Silence {
     /// on another link is no sign of life, but it tells how slow the link is that may soon be the only one.
     pub fn note_late(&mut self, now_us: u64) {
         if now_us >= self.memory_until_us {
-            self.memory_us = (2 * self.memory_us).min(MEMORY_US_MAX);
+            self.memory_us = (2 * self.memory_us).min(MEMORY_US_MAX).max(self.memory_us);
             self.memory_until_us = now_us + self.memory_us;
             self.lateness_us = [0, self.lateness_us[0]];
         }
         let lateness_us = self.silence_at(now_us).saturating_sub(self.heartbeat_us);
         self.lateness_us[0] = self.lateness_us[0].max(lateness_us);
+    }
+
+    /// The session ends since the peer is lost. It is waited for the timeout from now on, which is
+    /// remembered for longer if the timeout had not passed.
+    pub fn note_lost(&mut self, now_us: u64) {
+        let is_early = now_us.saturating_sub(self.heard_us) <= self.timeout_us;
+        self.lateness_us = [self.timeout_us; 2];
+        self.memory_us =
+            (self.memory_us << u8::from(is_early)).clamp(MEMORY_US_MAX, MEMORY_US_SUSPECTED_MAX);
     }
 
     /// A turn of this process in which all that had come was taken in. Returns how long it took since the
@@ -128,164 +158,5 @@ impl Silence {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TIMEOUT_US: u64 = 500_000;
-    const HEARTBEAT_US: u64 = 50_000;
-    const TURN_US: u64 = 5_000;
-    const LEAST_US: u64 = 150_000;
-
-    struct Run {
-        silence: Silence,
-        now_us: u64,
-    }
-
-    impl Run {
-        fn new() -> Self {
-            Self { silence: Silence::new(TIMEOUT_US, HEARTBEAT_US, 1_000), now_us: 1_000 }
-        }
-
-        /// Nothing was late, and the timeout that it began with is forgotten.
-        fn settled() -> Self {
-            let mut run = Self::new();
-            run.punctual(95);
-            assert_eq!(run.silence.limit_us(), LEAST_US);
-            run
-        }
-
-        fn listen(&mut self, duration_us: u64) {
-            for _ in 0..duration_us / TURN_US {
-                self.now_us += TURN_US;
-                self.silence.note_turn(self.now_us);
-            }
-        }
-
-        fn heard_after(&mut self, duration_us: u64) {
-            self.listen(duration_us);
-            self.silence.note_heard(self.now_us);
-        }
-
-        fn punctual(&mut self, seconds: u64) {
-            (0..seconds * 1_000_000 / HEARTBEAT_US).for_each(|_| self.heard_after(HEARTBEAT_US));
-        }
-
-        fn is_lost(&self) -> bool {
-            self.silence.is_lost(self.now_us, 1)
-        }
-
-        /// The silence after which the peer is lost.
-        fn lost_after_us(&mut self) -> u64 {
-            let from_us = self.now_us;
-            while !self.is_lost() {
-                self.listen(TURN_US);
-            }
-            self.now_us - from_us
-        }
-    }
-
-    #[test]
-    fn the_limit_is_the_timeout_until_much_was_heard() {
-        let mut run = Run::new();
-        run.punctual(85);
-        assert_eq!(run.silence.limit_us(), TIMEOUT_US);
-        run.punctual(10);
-        assert_eq!(run.silence.limit_us(), LEAST_US);
-        assert_eq!(run.lost_after_us(), LEAST_US + TURN_US);
-    }
-
-    #[test]
-    fn it_grows_at_once_and_shrinks_late() {
-        let mut run = Run::settled();
-        run.heard_after(HEARTBEAT_US + 20_000);
-        assert_eq!(run.silence.limit_us(), LEAST_US + 120_000);
-        run.punctual(110);
-        assert_eq!(run.silence.limit_us(), LEAST_US + 120_000);
-        run.heard_after(2 * HEARTBEAT_US + 20_000);
-        assert_eq!(run.silence.limit_us(), TIMEOUT_US);
-        assert_eq!(run.lost_after_us(), TIMEOUT_US + TURN_US, "the timeout bounds it");
-        run.silence.note_heard(run.now_us);
-        run.punctual(1_500);
-        assert_eq!(run.silence.limit_us(), LEAST_US);
-    }
-
-    #[test]
-    fn no_lateness_is_forgotten_within_ten_minutes() {
-        let mut run = Run::settled();
-        run.punctual(3_000);
-        for _ in 0..20 {
-            run.heard_after(HEARTBEAT_US + 20_000);
-            run.punctual(590);
-            assert!(run.silence.limit_us() > LEAST_US);
-        }
-    }
-
-    #[test]
-    fn own_stalls_neither_count_nor_teach() {
-        let mut run = Run::settled();
-        // The frames that came meanwhile are taken in with the next turn, or the one after.
-        for is_late in [false, true] {
-            run.now_us += 400_000;
-            if is_late {
-                run.silence.note_turn(run.now_us);
-                assert!(!run.is_lost());
-            }
-            run.silence.note_heard(run.now_us);
-            run.silence.note_turn(run.now_us);
-            assert_eq!(run.silence.limit_us(), LEAST_US);
-        }
-        run.now_us += 400_000;
-        run.silence.note_turn(run.now_us);
-        assert_eq!(run.lost_after_us(), LEAST_US - HEARTBEAT_US + TURN_US);
-    }
-
-    #[test]
-    fn the_timeout_ends_a_silence_of_stalls() {
-        let mut run = Run::new();
-        // Longer than the timeout: at least a heartbeat could have come since.
-        run.now_us += 2 * TIMEOUT_US;
-        run.silence.note_turn(run.now_us);
-        assert_eq!(run.lost_after_us(), HEARTBEAT_US);
-        // A host that does nothing but stall still ends.
-        let mut run = Run::new();
-        for _ in 0..5 {
-            assert!(!run.is_lost());
-            run.now_us += TIMEOUT_US / 4;
-            run.silence.note_turn(run.now_us);
-        }
-        assert!(run.is_lost());
-    }
-
-    #[test]
-    fn patience_bears_timeouts_whatever_was_learnt() {
-        let mut run = Run::settled();
-        let patient = |run: &Run| run.silence.is_lost(run.now_us, 20);
-        run.listen(20 * TIMEOUT_US);
-        assert!(!patient(&run) && run.is_lost());
-        run.listen(TURN_US);
-        assert!(patient(&run));
-    }
-
-    #[test]
-    fn the_shortest_timeout_leaves_nothing_to_learn() {
-        let timeout_us = u64::from(TIMEOUT_MS_MIN) * 1000;
-        let mut silence = Silence::new(timeout_us, timeout_us / 10, 0);
-        silence.lateness_us = [0; 2];
-        assert_eq!(silence.limit_us(), timeout_us);
-    }
-
-    #[test]
-    fn a_slow_link_that_is_left_over_is_waited_for() {
-        let mut run = Run::settled();
-        // What comes on it is late by seven heartbeats; nothing new has come on the other one since.
-        for _ in 0..7 {
-            run.listen(HEARTBEAT_US);
-            assert!(!run.is_lost());
-            run.silence.note_late(run.now_us);
-        }
-        run.listen(HEARTBEAT_US);
-        assert!(!run.is_lost());
-        run.silence.note_heard(run.now_us);
-        assert!(!run.is_lost());
-    }
-}
+#[path = "silence_tests.rs"]
+mod tests;

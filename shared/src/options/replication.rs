@@ -24,6 +24,8 @@ pub struct ReplicationOptions<'a> {
     pub pause_target_us: u32,
     /// Silence after which the backup counts as lost, in milliseconds.
     pub timeout_ms: u32,
+    /// Somebody decides who lives after a silence, so that it may be cut short.
+    pub has_arbiter: bool,
     /// Entries of the page ring, a page each.
     pub ring_entry_count: u64,
     /// Bytes of memory for the versions of pages that were sent last; 0 for none.
@@ -67,6 +69,7 @@ impl<'a> ReplicationOptions<'a> {
             interval: given.interval(),
             pause_target_us: given.number("--pause-target-us", pause_bounds, 500, pause_expected),
             timeout_ms: given.timeout_ms(),
+            has_arbiter: given.has("--arbiter"),
             ring_entry_count: given.size(
                 "--ring",
                 ring_bounds,

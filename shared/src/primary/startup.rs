@@ -155,7 +155,8 @@ pub(super) fn start_ship(
     let ring = Ring::create(options.ring_entry_count)?;
     match fork()? {
         Forked::Child(parent) => {
-            let link = link_options(&options.links, &port, options.timeout_ms, key);
+            let ReplicationOptions { links, timeout_ms, has_arbiter, .. } = options;
+            let link = link_options(links, &port, *timeout_ms, *has_arbiter, key);
             let mut ring = ring.into_consumer();
             // The memory is the same, but each process has its own way to it.
             if let Err(error) = ring.populate(options.ring_entry_count) {

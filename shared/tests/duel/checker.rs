@@ -26,12 +26,15 @@ pub struct Met {
     pub left_late: u64,
     /// A link of several was left for another one.
     pub path_changes: u64,
+    /// The primary took the backup for lost before the timeout.
+    pub early_silences: u64,
 }
 
 impl Met {
-    pub fn each(&self) -> [u64; 6] {
-        let Self { killed_in_pause, given_up, refused, settled, left_late, path_changes } = *self;
-        [killed_in_pause, given_up, refused, settled, left_late, path_changes]
+    pub fn each(&self) -> [u64; 7] {
+        let Self { killed_in_pause, given_up, refused, settled, left_late, .. } = *self;
+        let Self { path_changes, early_silences, .. } = *self;
+        [killed_in_pause, given_up, refused, settled, left_late, path_changes, early_silences]
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -41,6 +44,7 @@ impl Met {
         self.settled += other.settled;
         self.left_late += other.left_late;
         self.path_changes += other.path_changes;
+        self.early_silences += other.early_silences;
     }
 }
 

@@ -40,6 +40,8 @@ const MS: u64 = 1_000;
 const STEP_US: u64 = 100;
 const STEP_US_MAX: u64 = 3_000;
 const TIMEOUT_MS: u32 = TIMEOUT_MS_MIN;
+/// For how long lateness is remembered at first.
+const MEMORY_US: [u64; 2] = [10 * MS, 25 * MS];
 /// Pages of an epoch at most.
 const PAGES_MAX: u64 = 6;
 /// How long things fail, and how long they may take to be well again: stalls and frames that are under way
@@ -50,7 +52,7 @@ const CALM_MS_MAX: u64 = 100;
 const FIRST_CALM_MS_MAX: u64 = 120;
 /// What may still go wrong once the guest lives on the backup: so long it is tried.
 const AFTERWARDS_MS: u64 = 100;
-const RECOVERY_MS: u64 = 3_000 + 2 * ARBITER_RETRY_MS + 1_500;
+const RECOVERY_MS: u64 = 3_000 + 2 * ARBITER_RETRY_MS + 3_500;
 /// Seeds that the tests run.
 const SEEDS: std::ops::Range<u64> = 0..2_000;
 /// Seeds in which each mutation must be caught, wherever among the seeds one begins, and how many
@@ -58,8 +60,16 @@ const SEEDS: std::ops::Range<u64> = 0..2_000;
 const MUTATION_SEEDS: u64 = 300;
 const MUTATION_STARTS: u64 = 4;
 
+/// With the shortest timeout there is nothing to learn. In every fourth run each end has a longer one and
+/// has learnt within a moment to wait for less, each as it finds; lateness is forgotten as fast.
 fn options(side: usize, entropy: u64) -> LinkOptions {
-    LinkOptions { timeout_ms: TIMEOUT_MS, ..world::options(side, 1500, entropy) }
+    let bit = |number: usize| entropy >> (2 * number + side) & 1;
+    let longer_ms = if entropy.is_multiple_of(4) { TIMEOUT_MS } else { 0 };
+    LinkOptions {
+        timeout_ms: TIMEOUT_MS + longer_ms * if bit(1) == 0 { 1 } else { 2 },
+        silence_memory_us: Some(MEMORY_US[usize::from(bit(2) == 0)]),
+        ..world::options(side, 1500, entropy)
+    }
 }
 
 /// What the hosts share.

@@ -4,7 +4,7 @@ use pollux::codec::page::{Level, PageEncoder, ShadowCache};
 use pollux::limits::PAGE_SIZE;
 use pollux::link::receive::Receive;
 use pollux::link::ship::Ship;
-use pollux::link::{Activity, LinkEvent, LinkOptions, LinkProcess, MultiPort};
+use pollux::link::{Activity, LinkEvent, LinkOptions, LinkProcess, MultiPort, Silence};
 use pollux::ring::{LinkCounters, Ring};
 use pollux::wire::{ETHERTYPE_DEFAULT, Entropy, EthernetAddress, SecretKey};
 
@@ -13,6 +13,8 @@ use super::network::{Faults, Network, Port};
 
 /// How long a step of the simulated clock is.
 pub const STEP_US: u64 = 50;
+/// The longer steps, still shorter than a heartbeat's interval.
+const COARSE_STEP_US: u64 = 5_000;
 pub const TIMEOUT_MS: u32 = 500;
 pub const PRIMARY: usize = 0;
 pub const BACKUP: usize = 1;
@@ -103,6 +105,7 @@ pub fn options(side: usize, mtu: usize, seed: u64) -> LinkOptions {
         path_count: 1,
         mtu,
         timeout_ms: TIMEOUT_MS,
+        silence_memory_us: Some(Silence::MEMORY_US_FIRST),
         key: SecretKey::new(KEY),
         entropy: Entropy::new(entropy(side, seed)),
     }
@@ -194,6 +197,14 @@ impl World {
         let acked = self.capture.ring.control().acked_epoch();
         let both_up = self.capture.is_up() && self.commit.is_up();
         assert!(!both_up || acked <= self.commit.complete_epoch.max(self.capture.acked_epoch));
+    }
+
+    /// Runs in longer steps than usual: for long times in which little happens.
+    pub fn run_coarsely_until(&mut self, end_us: u64) {
+        while self.now_us < end_us {
+            self.now_us += COARSE_STEP_US - STEP_US;
+            self.step();
+        }
     }
 
     pub fn run_ms(&mut self, duration_ms: u64) {

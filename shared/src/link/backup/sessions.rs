@@ -51,7 +51,8 @@ impl BackupLink {
             self.state = State::Waiting;
             return Ok(());
         };
-        let channel = Channel::new(Side::Backup, keys, frame_size, timeouts_ms, now_us);
+        let mut channel = Channel::new(Side::Backup, keys, frame_size, timeouts_ms, now_us);
+        channel.learn(self.endpoint.options.silence_memory_us, self.channel.as_ref());
         self.paths.start_session(now_us, channel.heartbeat_us);
         self.channel = Some(channel);
         self.assembly.reset();

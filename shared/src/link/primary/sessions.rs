@@ -49,7 +49,8 @@ impl PrimaryLink {
             self.state = State::Waiting;
             return;
         };
-        let channel = Channel::new(Side::Primary, keys, offer.frame_size, timeouts_ms, now_us);
+        let mut channel = Channel::new(Side::Primary, keys, offer.frame_size, timeouts_ms, now_us);
+        channel.learn(self.endpoint.options.silence_memory_us, self.channel.as_ref());
         self.paths.start_session(now_us, channel.heartbeat_us);
         self.channel = Some(channel);
         self.farewell_due = false;

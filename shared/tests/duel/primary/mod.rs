@@ -208,9 +208,13 @@ impl Primary {
             let port = &mut context.links.ports[PRIMARY];
             let activity = ship.turn(self.clock.now_us(now_us), port, &mut self.ring).unwrap();
             is_busy = activity == Activity::Busy;
+            let timeout_ms = options(PRIMARY, self.seed).timeout_ms.into();
             while let Some(event) = ship.link().poll_event() {
                 let is_change = matches!(event, LinkEvent::DataPath { .. });
                 context.checker.met.path_changes += u64::from(is_change);
+                let is_early =
+                    matches!(event, LinkEvent::Silent { silent_ms, .. } if silent_ms < timeout_ms);
+                context.checker.met.early_silences += u64::from(is_early);
             }
             if matches!(activity, Activity::Ended(_)) {
                 self.ship = None;
