@@ -2,9 +2,7 @@
 
 use core::fmt;
 
-use lz4_flex::block::{
-    CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size,
-};
+use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
 
 use super::delta::DELTA_SIZE_MAX;
 use crate::limits::PAGE_SIZE;
@@ -33,7 +31,6 @@ struct Judgement {
 
 /// Compresses pages and deltas one at a time.
 pub struct Compressor {
-    table: CompressTable,
     block: [u8; BLOCK_SIZE_MAX],
     judgements: [Judgement; JUDGEMENT_COUNT],
 }
@@ -47,7 +44,6 @@ impl fmt::Debug for Compressor {
 impl Compressor {
     pub fn new() -> Self {
         Self {
-            table: CompressTable::small(),
             block: [0; BLOCK_SIZE_MAX],
             judgements: [Judgement::default(); JUDGEMENT_COUNT],
         }
@@ -61,7 +57,9 @@ impl Compressor {
             judgement.skips -= 1;
             return None;
         }
-        let compressed = compress_into_with_table(bytes, &mut self.block, &mut self.table);
+        // Known to be short, so that only LZ4's code for short inputs is in the program.
+        assert!(bytes.len() <= PAGE_SIZE);
+        let compressed = compress_into(bytes, &mut self.block);
         let size = compressed.unwrap_or(bytes.len());
         if size > bytes.len() - bytes.len() / SAVING_MIN_DIVISOR {
             judgement.failures = (judgement.failures + 1).min(FAILURE_COUNT_MAX);
