@@ -43,10 +43,7 @@ impl fmt::Debug for Compressor {
 
 impl Compressor {
     pub fn new() -> Self {
-        Self {
-            block: [0; BLOCK_SIZE_MAX],
-            judgements: [Judgement::default(); JUDGEMENT_COUNT],
-        }
+        Self { block: [0; BLOCK_SIZE_MAX], judgements: [Judgement::default(); JUDGEMENT_COUNT] }
     }
 
     /// The block of a page or of a page's delta, when it saves something that counts. None also
