@@ -1,7 +1,6 @@
 """Arbitration: when the hosts have lost each other, an authority that is neither of them says which one lives.
 
-The arbiter is an etcd server at the lab's switch, reached over the management network, which is not cut; or a disk that
-both hosts see.
+The arbiter is an etcd server at the lab's switch, reached over the management network, which is not cut.
 Each test begins with an arbiter that has no record, so terms count from 1.
 """
 
@@ -11,14 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab.arbiter import ETCD, SHARED_DISK, Arbiter, EtcdArbiter, SharedDisk, holder_id
+from lab.arbiter import ETCD, Arbiter, EtcdArbiter, holder_id
 from lab.capture import Capture
 from lab.client import StreamClient
 from lab.guest import GuestControl, create_guest, install_configs
 from lab.instance import Lab
 from lab.machine import Host
 from lab.pollux import ARBITER_PATH, KEY_PATH, STATE_FOLDER, Pair, Protection, install
-from lab.settings import GUEST_MAC, GUEST_NAME, SHARED_DISK_DEVICE
+from lab.settings import GUEST_MAC, GUEST_NAME
 from lab.testing import expect, expect_more, lab_test, protected_stream
 from lab.tests.t20_refusals import refused
 from lab.tests.t35_changes import wait_until
@@ -136,23 +135,10 @@ def neither_and_both(lab: Lab) -> None:
 def link_is_cut(lab: Lab) -> None:
     """Without an arbiter both would live. From the cut on, no frame leaves the host that is not chosen."""
     with link_mended_afterwards(lab), arbitrated_stream(lab) as (arbiter, pair, client):
-        _cut_link(lab, arbiter, pair, client)
+        cut_link(lab, arbiter, pair, client)
 
 
-@lab_test("the replication link is cut between two healthy hosts that share a disk: one lives, as they agree there")
-def link_is_cut_disk(lab: Lab) -> None:
-    """The disk is reached over neither the LAN nor the replication network. First, both hosts see one record."""
-    options = Protection(arbiter=SHARED_DISK)
-    with SharedDisk(lab) as disk, link_mended_afterwards(lab), protected_stream(lab, options) as (pair, client):
-        expect(disk.record() == (1, holder_id(lab.a)), f"the record is {disk.record()} under protection")
-        told = lab.b.run(
-            f"backup-helper disk-arbiter {SHARED_DISK_DEVICE} {holder_id(lab.b)} {holder_id(lab.a)} get {GUEST_NAME}"
-        ).stdout.strip()
-        expect(told == f"1 {holder_id(lab.a)}", f"host b reads '{told}' from the disk")
-        _cut_link(lab, disk, pair, client)
-
-
-def _cut_link(lab: Lab, arbiter: Arbiter, pair: Pair, client: StreamClient) -> None:
+def cut_link(lab: Lab, arbiter: Arbiter, pair: Pair, client: StreamClient) -> None:
     """Exactly one host goes on, by the arbiter's record; from the cut on, no frame leaves the other."""
     with Outputs(lab) as outputs:
         time.sleep(1.0)
