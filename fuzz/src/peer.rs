@@ -46,7 +46,7 @@ pub fn options(side: Side, mtu: usize) -> LinkOptions {
         path_count: 1,
         mtu,
         timeout_ms: 500,
-        silence_memory_us: None,
+        silence_memory_us: u64::MAX,
         key: key(),
         entropy: Entropy::new([0x5a + side as u8; 32]),
     }

@@ -114,7 +114,7 @@ fn options(own: u8, peer: u8) -> LinkOptions {
         path_count: 1,
         mtu: 9000,
         timeout_ms: 60_000,
-        silence_memory_us: None,
+        silence_memory_us: u64::MAX,
         key: SecretKey::new([1; 32]),
         entropy: Entropy::new([own; 32]),
     }

@@ -75,12 +75,9 @@ impl Channel {
         }
     }
 
-    /// Learns how long a silence is borne, from the last session on if there was one; without a memory
-    /// the timeout is.
-    pub fn learn(&mut self, memory_us: Option<u64>, last: Option<&Self>) {
-        if let Some(memory_us) = memory_us {
-            self.silence.learn(memory_us, last.map(|last| &last.silence));
-        }
+    /// Learns how long a silence is borne: see [`Silence::learn`].
+    pub fn learn(&mut self, memory_us: u64, last: Option<&Self>) {
+        self.silence.learn(memory_us, last.map(|last| &last.silence));
     }
 
     pub fn session(&self) -> u64 {
@@ -172,7 +169,7 @@ impl Channel {
             counters.silence_limit_us = self.silence.limit_us();
         }
         self.silence.is_lost(now_us, patience(phase)).then(|| {
-            self.silence.note_lost(now_us);
+            self.silence.note_lost();
             LinkEvent::Silent {
                 silent_ms: now_us.saturating_sub(self.last_heard_us()) / 1000,
                 stall_ms: self.stall_us / 1000,
@@ -233,7 +230,7 @@ mod tests {
         let agreed = own.agree(&peer.public_key()).unwrap();
         let keys = SessionKeys::derive(&SecretKey::new([3; 32]), &parts, &agreed);
         let mut channel = Channel::new(side, keys, 9000, (TIMEOUT_MS, TIMEOUT_MS), 0);
-        channel.learn(Some(Silence::MEMORY_US_FIRST), None);
+        channel.learn(Silence::MEMORY_US_FIRST, None);
         channel
     }
 

@@ -30,9 +30,9 @@ pub struct LinkOptions {
     /// Longest silence before the peer is taken for lost, in milliseconds; not 0.
     pub timeout_ms: u32,
     /// For how long the first silences are remembered from which this end learns to wait for less, usually
-    /// [`MEMORY_US_FIRST`](super::Silence::MEMORY_US_FIRST). None: the timeout is always waited for, as it
-    /// must be where no arbiter decides who lives.
-    pub silence_memory_us: Option<u64>,
+    /// [`MEMORY_US_FIRST`](super::Silence::MEMORY_US_FIRST). With `u64::MAX` the timeout is always waited for,
+    /// as it must be where no arbiter decides who lives.
+    pub silence_memory_us: u64,
     /// The secret that both hosts share.
     pub key: SecretKey,
     /// Random bytes of this process, from which all its nonces and ephemeral secrets follow.

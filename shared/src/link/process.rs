@@ -318,7 +318,7 @@ mod tests {
                 path_count: 1,
                 mtu: 1500,
                 timeout_ms: 500,
-                silence_memory_us: None,
+                silence_memory_us: u64::MAX,
                 key: SecretKey::new([1; 32]),
                 entropy: Entropy::new([own; 32]),
             };

@@ -8,8 +8,8 @@
 //! `tests/detection.rs` measures. In the first minute and a half the limit is the timeout.
 //!
 //! What was learnt outlives the session: the next one goes on with it. A peer that was lost is waited for
-//! the whole timeout for ten to twenty minutes, for longer each time that this limit may have cried wolf: so
-//! stalls cost few sessions, however rare they are.
+//! the whole timeout for ten minutes at least, twice as long each time: so stalls cost few sessions, however
+//! rare they are.
 //!
 //! Time in which this process did not run says nothing of the peer, whose frames may wait unseen: a turn
 //! counts for one heartbeat at most, in the silence and in what is learnt from it.
@@ -32,8 +32,8 @@ const LIMIT_US_MIN: u64 = TIMEOUT_MS_MIN as u64 * 1000;
 const LATENESS_FACTOR: u64 = 6;
 /// Lateness is remembered for one to two intervals, each twice as long as the one before until it is this.
 const MEMORY_US_MAX: u64 = 600_000_000;
-/// Wrong suspicions make it longer, but not longer than a day.
-const MEMORY_US_SUSPECTED_MAX: u64 = 86_400_000_000;
+/// It is twice as long each time that the peer was lost, but not longer than a day.
+const MEMORY_US_LOST_MAX: u64 = 86_400_000_000;
 /// After the timeout has passed the peer is lost once so many heartbeats were listened to in vain, before and
 /// after this process stood still.
 const LISTENED_HEARTBEATS: u64 = 2;
@@ -74,10 +74,11 @@ impl Silence {
         }
     }
 
-    /// Begins to learn, with a first memory of `memory_us`, or goes on with what the last session has
-    /// learnt, if there was one.
+    /// Goes on with what the last session has learnt; if there was none, begins with a first memory of
+    /// `memory_us`. With `u64::MAX` nothing is learnt.
     pub fn learn(&mut self, memory_us: u64, last: Option<&Self>) {
-        (self.memory_us, self.memory_until_us) = (memory_us, self.heard_us + memory_us);
+        (self.memory_us, self.memory_until_us) =
+            (memory_us, self.heard_us.saturating_add(memory_us));
         if let Some(last) = last {
             self.lateness_us = last.lateness_us;
             (self.memory_us, self.memory_until_us) = (last.memory_us, last.memory_until_us);
@@ -109,12 +110,10 @@ impl Silence {
     }
 
     /// The session ends since the peer is lost. It is waited for the timeout from now on, which is
-    /// remembered for longer if the timeout had not passed.
-    pub fn note_lost(&mut self, now_us: u64) {
-        let is_early = now_us.saturating_sub(self.heard_us) <= self.timeout_us;
+    /// remembered for longer each time.
+    pub fn note_lost(&mut self) {
         self.lateness_us = [self.timeout_us; 2];
-        self.memory_us =
-            (self.memory_us << u8::from(is_early)).clamp(MEMORY_US_MAX, MEMORY_US_SUSPECTED_MAX);
+        self.memory_us = self.memory_us.saturating_mul(2).clamp(MEMORY_US_MAX, MEMORY_US_LOST_MAX);
     }
 
     /// A turn of this process in which all that had come was taken in. Returns how long it took since the

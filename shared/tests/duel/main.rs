@@ -67,7 +67,7 @@ fn options(side: usize, entropy: u64) -> LinkOptions {
     let longer_ms = if entropy.is_multiple_of(4) { TIMEOUT_MS } else { 0 };
     LinkOptions {
         timeout_ms: TIMEOUT_MS + longer_ms * if bit(1) == 0 { 1 } else { 2 },
-        silence_memory_us: Some(MEMORY_US[usize::from(bit(2) == 0)]),
+        silence_memory_us: MEMORY_US[usize::from(bit(2) == 0)],
         ..world::options(side, 1500, entropy)
     }
 }

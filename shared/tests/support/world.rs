@@ -105,7 +105,7 @@ pub fn options(side: usize, mtu: usize, seed: u64) -> LinkOptions {
         path_count: 1,
         mtu,
         timeout_ms: TIMEOUT_MS,
-        silence_memory_us: Some(Silence::MEMORY_US_FIRST),
+        silence_memory_us: Silence::MEMORY_US_FIRST,
         key: SecretKey::new(KEY),
         entropy: Entropy::new(entropy(side, seed)),
     }

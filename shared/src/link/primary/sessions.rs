@@ -50,8 +50,8 @@ impl PrimaryLink {
             return;
         };
         let mut channel = Channel::new(Side::Primary, keys, offer.frame_size, timeouts_ms, now_us);
-        channel.learn(self.endpoint.options.silence_memory_us, self.channel.as_ref());
         self.paths.start_session(now_us, channel.heartbeat_us);
+        channel.learn(self.endpoint.options.silence_memory_us, self.channel.as_ref());
         self.channel = Some(channel);
         self.farewell_due = false;
         let until_us = now_us + self.timeout_us();

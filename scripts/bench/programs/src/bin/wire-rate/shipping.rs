@@ -30,7 +30,7 @@ pub fn link_options(own_address: EthernetAddress, peer_address: EthernetAddress)
         path_count: 1,
         mtu: usize::from(MTU),
         timeout_ms: TIMEOUT_MS,
-        silence_memory_us: None,
+        silence_memory_us: u64::MAX,
         key: SecretKey::new([7; 32]),
         entropy: Entropy::new([own_address.0[5]; 32]),
     }
