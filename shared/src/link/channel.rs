@@ -10,7 +10,7 @@ use crate::wire::{Frame, ReplayWindow, Sealer, SessionKeys, TAG_SIZE};
 const SENT_COUNT: usize = 4096;
 
 /// Heartbeats are sent so many times within the shorter of both timeouts.
-const HEARTBEATS_PER_TIMEOUT: u64 = 10;
+pub const HEARTBEATS_PER_TIMEOUT: u64 = 10;
 
 /// Which of a session's two ends this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use core::ops::Range;
 
 use heapless::Vec;
 
+use super::channel::HEARTBEATS_PER_TIMEOUT;
 use super::port::{FrameBatch, FramePort};
 use crate::limits::{LINK_COUNT_MAX, TIMEOUT_MS_MIN};
 use crate::wire::{EthernetAddress, Frame};
@@ -30,7 +31,7 @@ type Addresses = [u8; 12];
 /// An interface that has refused data for so long is cut off rather than busy: what it refuses from then
 /// on is lost, since the heartbeats behind it, which other links would take, must not wait. It is a
 /// heartbeat's interval of the shortest timeout.
-const REFUSED_US_MAX: u64 = TIMEOUT_MS_MIN as u64 * 1000 / 10;
+const REFUSED_US_MAX: u64 = TIMEOUT_MS_MIN as u64 * 1000 / HEARTBEATS_PER_TIMEOUT;
 
 /// The interfaces, in the order in which both hosts were given them.
 #[derive(Debug)]

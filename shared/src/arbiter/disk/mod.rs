@@ -88,7 +88,7 @@ pub fn claim<D: Votes>(
     claim: Claim,
 ) -> Result<Option<Record>, D::Error> {
     let own = disk.read_own()?;
-    let mut peer = disk.read_peer()?;
+    let peer = disk.read_peer()?;
     let mut own = own.caught_up(&peer);
     if own.term != claim.term {
         return Ok(Some(own.record()));
@@ -96,7 +96,7 @@ pub fn claim<D: Votes>(
     own.promised = own.ballot_after(&peer, is_second);
     for is_last in [false, true] {
         disk.write_own(&own)?;
-        peer = disk.read_peer()?;
+        let peer = disk.read_peer()?;
         if peer.term > own.term {
             return Ok(Some(peer.record()));
         }
