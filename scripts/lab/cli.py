@@ -12,6 +12,7 @@ from lab.machine import Shape, cores_for
 from lab.pollux import INTERVAL_MS_BY_VCPUS, Protection
 from lab.scenarios.demo import demo
 from lab.scenarios.gaps import gaps
+from lab.scenarios.moments import moments
 from lab.scenarios.runs import runs
 from lab.scenarios.starts import starts
 from lab.settings import LabError
@@ -46,11 +47,19 @@ def _add_scenarios(commands: Commands[argparse.ArgumentParser]) -> None:
 
     repeat = commands.add_parser("runs", help="repeat the failover and count the successes")
     repeat.add_argument("--count", type=int, default=10)
-    repeat.add_argument("--random", type=int, metavar="SEED", help="pull the plug after random times")
     _add_protection(repeat)
     _add_shape(repeat, name="runs")
     repeat.set_defaults(
-        run=lambda given: runs(given.name, _shape(given), _protection(given), given.count, given.random)
+        run=lambda given: runs(given.name, _shape(given), _protection(given), given.count)
+    )
+
+    surprise = commands.add_parser("moments", help="pull the plug at random moments, the first copy's too")
+    surprise.add_argument("--count", type=int, default=10)
+    surprise.add_argument("--seed", type=int, default=1, help="the moments follow from it")
+    _add_protection(surprise)
+    _add_shape(surprise, name="moments")
+    surprise.set_defaults(
+        run=lambda given: moments(given.name, _shape(given), _protection(given), given.count, given.seed)
     )
 
     test = commands.add_parser("test", help="run the lab's tests")

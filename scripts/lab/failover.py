@@ -71,20 +71,30 @@ def reset(lab: Lab, needed: str = "ab") -> None:
             lab.reboot(letter)
 
 
-def run_failover(lab: Lab, options: Protection, told: Narrator, steady: float = STEADY_SECONDS) -> Outcome:
-    """Runs the scenario on freshly prepared hosts and leaves host B with the guest."""
-    pair = Pair(lab, options)
-    client = StreamClient(lab.network)
+def create_busy_guest(lab: Lab, options: Protection, told: Narrator) -> None:
+    """Creates the guest on host A and has it write memory."""
     told.say(f"creating the guest on host a ({options.vcpus} vCPU)")
     create_guest(lab.a, options.vcpus)
     GuestControl(lab.network).ask(f"dirty {DIRTY_PAGES} 100")
+
+
+def run_failover(lab: Lab, options: Protection, told: Narrator, steady: float = STEADY_SECONDS) -> Outcome:
+    """Runs the scenario on freshly prepared hosts and leaves host B with the guest."""
+    create_busy_guest(lab, options, told)
+    pair = Pair(lab, options)
+    client = StreamClient(lab.network)
     client.start()
     try:
         with StatusPoller(pair) as poller:
             told.scene = Scene(pair, poller, client)
-            _protect(pair, client, told)
+            start_protection(pair, client, told)
+            pair.wait_protected()
+            told.say(f"protected: an epoch every {pair.options.interval_ms} ms")
             told.watch(lambda: client.ended, steady)
-            outcome = _pull_plug(lab, client, told)
+            if client.ended:
+                outcome = _outcome(client, None, "the stream ended before the plug was pulled")
+            else:
+                outcome = see_takeover(lab, client, told, pull_plug(lab, told))
             return replace(outcome, late_suspend_ms=_late_suspend_ms(pair))
     finally:
         told.scene = None
@@ -97,23 +107,26 @@ def _late_suspend_ms(pair: Pair) -> float | None:
     return float(found[1]) if found else None
 
 
-def _protect(pair: Pair, client: StreamClient, told: Narrator) -> None:
+def start_protection(pair: Pair, client: StreamClient, told: Narrator) -> None:
+    """Starts both helpers once the stream runs."""
     if not client.wait_for(20, timeout=30):
         raise LabError("the guest's stream did not start")
     told.say("the client's stream runs; host b stands by")
     pair.stand_by()
     pair.protect()
     told.say("host a starts the protection")
-    pair.wait_protected()
-    told.say(f"protected: an epoch every {pair.options.interval_ms} ms")
 
 
-def _pull_plug(lab: Lab, client: StreamClient, told: Narrator) -> Outcome:
-    before = client.progress
-    if client.ended:
-        return _outcome(client, None, "the stream ended before the plug was pulled")
+def pull_plug(lab: Lab, told: Narrator) -> float:
+    """Kills host A; returns the moment on the monotonic clock."""
     moment = lab.a.kill()
     told.say("pulled the plug: host a's QEMU killed with SIGKILL")
+    return moment
+
+
+def see_takeover(lab: Lab, client: StreamClient, told: Narrator, moment: float) -> Outcome:
+    """Whether the guest goes on from host B, whole, after host A was killed at that moment."""
+    before = client.progress
 
     def resumed() -> bool:
         # What host a sent last may still be on its way; the stall that ends after the kill is the takeover.
@@ -134,16 +147,16 @@ def _pull_plug(lab: Lab, client: StreamClient, told: Narrator) -> Outcome:
         AFTERWARDS_SECONDS * 6,
     )
     reason = "" if reached and not client.ended else "the stream did not keep running on host b"
-    return _outcome(client, takeover_ms, reason or _new_connection_fails(lab))
+    return _outcome(client, takeover_ms, reason or _wrong_guest(lab))
 
 
-def _new_connection_fails(lab: Lab) -> str:
-    """The revived guest must also take new connections, not only serve the old one."""
+def _wrong_guest(lab: Lab) -> str:
+    """The revived guest must take new connections too, and its memory hold what the guest wrote to it."""
     try:
-        GuestControl(lab.network).ask("info", timeout=10)
+        [found] = GuestControl(lab.network).ask("inspect", timeout=10)
     except (OSError, LabError) as error:
         return f"the guest takes no new connection: {error}"
-    return ""
+    return "" if found.endswith(" wrong=0") else f"the guest's memory is not what it wrote: {found}"
 
 
 def _outcome(client: StreamClient, takeover_ms: int | None, reason: str) -> Outcome:

@@ -75,6 +75,14 @@ class Lab:
         self.hosts[letter].shell_socket.unlink(missing_ok=True)
         self.boot(letter)
 
+    def start_saved(self, letter: str) -> None:
+        """Starts a host that was saved, as it was then."""
+        assert self._images is not None, "a lab is entered before its hosts start"
+        host = self.hosts[letter]
+        host.start(self._images, saved=True)
+        host.wait_ready()
+        self.network.forget_places()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -86,6 +94,7 @@ class Lab:
             if host.process is not None:
                 host.process.kill()
                 end(host.process)
+            host.saved.unlink(missing_ok=True)
         self.network.delete()
         (self.folder / "lab.json").unlink(missing_ok=True)
 

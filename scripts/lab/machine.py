@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import time
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from lab.agent import Agent, Result
 from lab.images import Images
+from lab.monitor import Monitor
 from lab.network import Network
 from lab.settings import REPLICATION_MTU, SHARED_DISK_FILE, SHARED_DISK_SIZE, HostPlan, LabError
 
@@ -16,6 +18,7 @@ from lab.settings import REPLICATION_MTU, SHARED_DISK_FILE, SHARED_DISK_SIZE, Ho
 CPU_MODEL = "qemu64,+svm,+npt,+aes,+pclmulqdq,+ssse3,+sse4.1"
 # QEMU's own default is a gigabyte for each host, which buys nothing here.
 TRANSLATION_CACHE_MB = 256
+MONITOR_SECONDS_MAX = 10.0
 
 # vCPUs of a guest that get a core of their own; more of them share. Every core that waits for another in
 # Xen keeps one of the few real cores that emulate them all, and that other may be the one it waits for.
@@ -69,16 +72,45 @@ class Host:
         """What Xen and dom0's kernel print."""
         return self.folder / f"{self.name}-console.log"
 
-    def start(self, images: Images) -> None:
-        """Starts QEMU; `wait_ready` then waits for the agent."""
+    @property
+    def monitor_socket(self) -> Path:
+        """QEMU's control connection."""
+        return self.folder / f"{self.name}-monitor.sock"
+
+    @property
+    def saved(self) -> Path:
+        """Where `save` leaves the host."""
+        return self.folder / f"{self.name}-saved"
+
+    def save(self) -> None:
+        """Ends the host and leaves it in a file, from which it can be started as it is now, again and again."""
+        with Monitor(self.monitor_socket) as monitor:
+            monitor.save(self.saved)
+        self.kill()
+
+    def start(self, images: Images, saved: bool = False) -> None:
+        """Starts QEMU, from nothing or with the host as it was saved; `wait_ready` then waits for the agent."""
         assert self.process is None or self.process.poll() is not None, "the host is running already"
-        self.shell_socket.unlink(missing_ok=True)
+        for path in (self.shell_socket, self.monitor_socket):
+            path.unlink(missing_ok=True)
         if not self.shared_disk.exists():
             self.shared_disk.write_bytes(bytes(SHARED_DISK_SIZE))
         with open(self.folder / f"{self.name}-qemu.log", "wb") as log:
-            self.process = self.network.popen(
-                self.network.hosts, self._command(images), stdout=log, stderr=log
-            )
+            command = self._command(images)
+            if saved:
+                command += ["-incoming", f"exec:cat {shlex.quote(str(self.saved))}"]
+            self.process = self.network.popen(self.network.hosts, command, stdout=log, stderr=log)
+        if saved:
+            self._wait_for_monitor()
+            with Monitor(self.monitor_socket) as monitor:
+                monitor.go_on()
+
+    def _wait_for_monitor(self) -> None:
+        deadline = time.monotonic() + MONITOR_SECONDS_MAX
+        while not self.monitor_socket.exists():
+            if not self.running or time.monotonic() > deadline:
+                raise LabError(f"host {self.name}: QEMU does not start, see {self.folder}/{self.name}-qemu.log")
+            time.sleep(0.02)
 
     def _command(self, images: Images) -> list[str]:
         shape, plan = self.shape, self.plan
@@ -97,6 +129,7 @@ class Host:
             "-nodefaults", "-display", "none", "-no-reboot",
             "-serial", f"file:{self.console_log}",
             "-serial", f"unix:{self.shell_socket},server=on,wait=off",
+            "-qmp", f"unix:{self.monitor_socket},server=on,wait=off",
             "-kernel", str(images.xen), "-append", xen_line,
             # QEMU splits multiboot modules at commas: the kernel with its command line, then the initramfs.
             "-initrd", f"{images.kernel} {dom0_line},{images.dom0}",

@@ -81,6 +81,13 @@ class Network:
             if name in list_namespaces():
                 subprocess.run(["ip", "netns", "delete", name], check=False, timeout=30)
 
+    def forget_places(self) -> None:
+        """Makes the client ask anew where the guest is, and so the bridge learn it.
+
+        A guest that boots announces itself; one whose host was started from a file does not know that it moved.
+        """
+        run(["ip", "-n", self.client, "neighbour", "flush", "dev", "eth0"])
+
     def set_replication(self, up: bool) -> None:
         """Cuts or mends the replication link, at the switch: both hosts keep their carrier."""
         for letter in "ab":

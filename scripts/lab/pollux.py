@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ STATE_FOLDER = "/run/pollux"
 ARBITER_PATH = "/usr/sbin/pollux-etcd"
 ARBITER_CONFIGURATION = f"http://{MANAGEMENT_ADDRESS}:{ETCD_PORT}\n"
 HELPERS = ("primary-helper", "backup-helper")
+# Bash that sleeps without a new process: under a flood a busy host takes seconds to start one.
+QUIET_WAIT = "exec 9<> <(:); wait_seconds() { read -rt $1 -u 9; }"
+SAYS_SECONDS_MAX = 20
 
 
 # After each checkpoint a guest touches its pages anew through Xen. Emulated, and with several vCPUs in
@@ -80,6 +84,19 @@ class Helper:
             f"rm -f {self.log_path} {self.log_path}.status; "
             f"( {command} >{self.log_path} 2>&1; echo $? >{self.log_path}.status ) >/dev/null 2>&1 &"
         )
+
+    def says(self, pattern: str, seconds: int) -> bool:
+        """Waits on the host, which costs it next to nothing, until the log matches an extended expression.
+
+        False when the helper has ended without it, or the time is over.
+        """
+        found = self.host.run(
+            f"{QUIET_WAIT}; pattern={shlex.quote(pattern)}; for ((tenth = 0; tenth < {seconds * 10}; tenth++)); do "
+            f"IFS= read -rd '' log <{self.log_path}; [[ $log =~ $pattern ]] && exit 0; "
+            f"[[ -e {self.log_path}.status ]] && exit 1; wait_seconds 0.1; done; exit 1",
+            timeout=seconds * 4, check=False,
+        )
+        return found.status == 0
 
     def exit_status(self) -> int | None:
         """Its exit status once it has ended, else None."""
@@ -169,6 +186,7 @@ class Pair:
         """Waits until the backup has acknowledged some epochs; a helper that ends is an error at once."""
         deadline = time.monotonic() + timeout
         while True:
+            self.primary.says("PROTECTED", SAYS_SECONDS_MAX)
             status = self.primary.status()
             if status.get("state") == "protected" and int(status.get("acknowledged", "0")) >= epochs:
                 return status

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
-
-from lab.failover import STEADY_SECONDS, Outcome, prepare, reset, run_failover
+from lab.failover import Outcome, prepare, reset, run_failover
 from lab.instance import Lab
 from lab.machine import Shape
 from lab.narrator import Narrator
@@ -12,34 +10,25 @@ from lab.pollux import Protection, build_helpers
 from lab.settings import LabError
 
 
-# At random moments: from the first epoch that can be revived on, and at any place within an epoch.
-RANDOM_SECONDS_MAX = 8.0
-
-
-def runs(name: str, shape: Shape, options: Protection, count: int, seed: int | None) -> int:
-    """Repeats the failover. Host A is booted anew each time, since it was killed; host B goes on.
-
-    With a seed the plug is pulled after random times, which follow from it.
-    """
-    moments = random.Random(seed)
+def runs(name: str, shape: Shape, options: Protection, count: int) -> int:
+    """Repeats the failover. Host A is booted anew each time, since it was killed; host B goes on."""
     told = Narrator()
     build_helpers()
     outcomes: list[Outcome | str] = []
     with Lab(name, "ab", shape) as lab:
         lab.boot()
         for number in range(1, count + 1):
-            steady = STEADY_SECONDS if seed is None else moments.uniform(0, RANDOM_SECONDS_MAX)
-            told.say(f"run {number} of {count}: the plug is pulled after {steady:.3f} s of protection")
-            outcomes.append(_one(lab, options, told, steady))
+            told.say(f"run {number} of {count}")
+            outcomes.append(_one(lab, options, told))
             if number < count:
                 reset(lab)
     return _report(outcomes, told)
 
 
-def _one(lab: Lab, options: Protection, told: Narrator, steady: float) -> Outcome | str:
+def _one(lab: Lab, options: Protection, told: Narrator) -> Outcome | str:
     try:
         prepare(lab)
-        outcome = run_failover(lab, options, told, steady)
+        outcome = run_failover(lab, options, told)
     except LabError as error:
         told.say(f"failed: {error}")
         return str(error)

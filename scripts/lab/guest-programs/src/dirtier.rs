@@ -1,7 +1,9 @@
-//! Dirties a set number of memory pages per interval, so that a checkpoint has a known amount of work.
+//! Dirties a set number of memory pages per interval, so that a checkpoint has a known amount of work, and
+//! tells whether they hold what was written: a guest that was brought back from a wrong image is found out.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,11 @@ pub const DEFAULT_PAGES: u64 = 1000;
 /// Milliseconds of an interval unless told otherwise.
 pub const DEFAULT_INTERVAL_MS: u64 = 100;
 
+/// Parts of a page, of which each round changes one.
+const PARTS_PER_PAGE: usize = 8;
+/// Bytes of a part.
+const PART_BYTES: usize = PAGE_BYTES / PARTS_PER_PAGE;
+
 /// The rate, adjustable while the dirtier runs.
 #[derive(Debug)]
 pub struct Dirtier {
@@ -21,21 +28,48 @@ pub struct Dirtier {
     interval_ms: AtomicU64,
     pool_pages: AtomicU64,
     rounds: AtomicU64,
+    questions: Mutex<Sender<Sender<Inspection>>>,
+}
+
+/// What a look at the whole pool found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Inspection {
+    /// Parts of pages that were written since the dirtier started.
+    pub written: usize,
+    /// Parts that do not hold what was written to them last.
+    pub wrong: usize,
+}
+
+/// The pages, and beside them the round in which each part was written last.
+struct Pool {
+    bytes: Vec<u8>,
+    /// The round plus one; 0 is a part that was never written.
+    rounds: Vec<u64>,
 }
 
 impl Dirtier {
     /// Starts the dirtier's thread at the default rate.
     #[must_use]
     pub fn start() -> Arc<Self> {
+        let (questions, asked) = mpsc::channel();
         let dirtier = Arc::new(Self {
             pages: AtomicU64::new(DEFAULT_PAGES),
             interval_ms: AtomicU64::new(DEFAULT_INTERVAL_MS),
             pool_pages: AtomicU64::new(POOL_PAGES_MAX),
             rounds: AtomicU64::new(0),
+            questions: Mutex::new(questions),
         });
         let worker = Arc::clone(&dirtier);
-        thread::spawn(move || worker.run());
+        thread::spawn(move || worker.run(&asked));
         dirtier
+    }
+
+    /// Has every part of the pool compared with what was written to it; `None` if the thread has ended.
+    #[must_use]
+    pub fn inspect(&self) -> Option<Inspection> {
+        let (answer, answered) = mpsc::channel();
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner).send(answer).ok()?;
+        answered.recv().ok()
     }
 
     /// Sets pages per interval, and among how many they are taken in turn; 0 pages rests.
@@ -52,9 +86,9 @@ impl Dirtier {
         (load(&self.pages), load(&self.interval_ms), load(&self.rounds))
     }
 
-    fn run(&self) {
+    fn run(&self, asked: &Receiver<Sender<Inspection>>) {
         let pages_max = usize::try_from(POOL_PAGES_MAX).unwrap_or(1);
-        let mut pool = vec![0_u8; PAGE_BYTES * pages_max];
+        let mut pool = Pool::new(pages_max);
         let mut position = 0;
         let mut due = Instant::now();
         loop {
@@ -62,10 +96,13 @@ impl Dirtier {
             let pool_pages = usize::try_from(self.pool_pages.load(Ordering::Relaxed)).unwrap_or(1);
             for _ in 0..pages {
                 position = (position + 1) % pool_pages;
-                let start = position * PAGE_BYTES;
-                dirty(&mut pool[start..start + PAGE_BYTES], round);
+                pool.dirty(position, round);
             }
             self.rounds.store(round + 1, Ordering::Relaxed);
+            while let Ok(answer) = asked.try_recv() {
+                // Whoever asked may have gone; then nobody misses the answer.
+                let _ = answer.send(pool.inspect());
+            }
             due += Duration::from_millis(interval_ms);
             match due.checked_duration_since(Instant::now()) {
                 Some(rest) => thread::sleep(rest),
@@ -76,11 +113,58 @@ impl Dirtier {
     }
 }
 
-/// Changes an eighth of a page, at a place that moves: compressible as a change, never the same twice.
-fn dirty(page: &mut [u8], round: u64) {
-    let offset = usize::try_from(round % 8).unwrap_or(0) * (PAGE_BYTES / 8);
-    for (index, chunk) in (0_u64..).zip(page[offset..offset + PAGE_BYTES / 8].chunks_mut(8)) {
-        let word = round.wrapping_mul(0x9e37_79b9).wrapping_add(index / 4);
-        chunk.copy_from_slice(&word.to_le_bytes());
+impl Pool {
+    fn new(pages: usize) -> Self {
+        Self { bytes: vec![0; PAGE_BYTES * pages], rounds: vec![0; PARTS_PER_PAGE * pages] }
+    }
+
+    /// Changes an eighth of a page, at a place that moves: compressible as a change, never the same twice.
+    fn dirty(&mut self, page: usize, round: u64) {
+        let part = page * PARTS_PER_PAGE + usize::try_from(round).unwrap_or(0) % PARTS_PER_PAGE;
+        for (index, chunk) in (0_u64..).zip(self.part_mut(part).chunks_mut(8)) {
+            chunk.copy_from_slice(&word(round, index).to_le_bytes());
+        }
+        self.rounds[part] = round + 1;
+    }
+
+    fn part_mut(&mut self, part: usize) -> &mut [u8] {
+        &mut self.bytes[part * PART_BYTES..(part + 1) * PART_BYTES]
+    }
+
+    fn inspect(&self) -> Inspection {
+        let mut found = Inspection::default();
+        for (part, round) in self.bytes.chunks(PART_BYTES).zip(&self.rounds) {
+            let right = match round.checked_sub(1) {
+                Some(round) => (0_u64..).zip(part.chunks(8)).all(|(index, chunk)| chunk == word(round, index).to_le_bytes()),
+                None => part.iter().all(|byte| *byte == 0),
+            };
+            found.written += usize::from(*round != 0);
+            found.wrong += usize::from(!right);
+        }
+        found
+    }
+}
+
+/// The word at an index of a part that was written in a round.
+fn word(round: u64, index: u64) -> u64 {
+    round.wrapping_mul(0x9e37_79b9).wrapping_add(index / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_is_older_than_its_round_is_wrong() {
+        let mut pool = Pool::new(4);
+        (0..40).for_each(|round| pool.dirty(usize::try_from(round % 3).unwrap(), round));
+        assert_eq!(pool.inspect(), Inspection { written: 24, wrong: 0 }, "three pages, the fourth never");
+
+        let earlier = pool.part_mut(9).to_vec();
+        pool.dirty(1, 41);
+        pool.part_mut(9).copy_from_slice(&earlier);
+        assert_eq!(pool.inspect().wrong, 1, "an older image of a part");
+        pool.bytes[PAGE_BYTES * 3] = 1;
+        assert_eq!(pool.inspect().wrong, 2, "a page that was never written");
     }
 }

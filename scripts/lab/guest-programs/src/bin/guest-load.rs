@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use guest_programs::dirtier::{Dirtier, POOL_PAGES_MAX};
+use guest_programs::dirtier::{Dirtier, Inspection, POOL_PAGES_MAX};
 use guest_programs::gaps::{Meter, Report};
 use guest_programs::stream::{PAYLOAD_BYTES_MAX, Reader, Writer};
 
@@ -83,6 +83,10 @@ fn answer(guest: &Guest, line: &str) -> String {
             }
             _ => "error: dirty PAGES INTERVAL_MS [POOL_PAGES]\n".to_owned(),
         },
+        (Some("inspect"), _) => match guest.dirtier.inspect() {
+            Some(Inspection { written, wrong }) => format!("written={written} wrong={wrong}\n"),
+            None => "error: the dirtier has ended\n".to_owned(),
+        },
         (Some("gaps"), Some("start")) => {
             let meter = Meter::start(number(2).unwrap_or(2000));
             let mut slot = guest.meter.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +99,8 @@ fn answer(guest: &Guest, line: &str) -> String {
             let meter = guest.meter.lock().unwrap_or_else(PoisonError::into_inner).take();
             meter.map_or("error: no measurement\n".to_owned(), |meter| describe(&meter.finish()))
         }
-        _ => "error: info | dirty PAGES INTERVAL_MS [POOL_PAGES] | gaps start [THRESHOLD_US] | gaps stop\n"
+        _ => "error: info | dirty PAGES INTERVAL_MS [POOL_PAGES] | inspect | gaps start [THRESHOLD_US] | \
+              gaps stop\n"
             .to_owned(),
     }
 }

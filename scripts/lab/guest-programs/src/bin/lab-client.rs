@@ -22,9 +22,9 @@ const SEND_PAYLOAD_BYTES: usize = 200;
 /// Shorter silences are the ordinary rhythm of the stream and of the emulator.
 const STALL_MIN: Duration = Duration::from_millis(100);
 
-/// As many datagrams as an emulated guest takes when nothing protects it, and several times what it takes
-/// while protected. More would be dropped at the bridge, and would take the cores that emulate the hosts.
-const FLOOD_DATAGRAMS_PER_SECOND: u128 = 30_000;
+/// Three times what an emulated host takes while it protects. More would be dropped before it, and would take
+/// the cores that emulate the hosts.
+const FLOOD_DATAGRAMS_PER_SECOND: u128 = 6_000;
 const FLOOD_REST: Duration = Duration::from_millis(2);
 
 /// What the threads of the stream client share.
