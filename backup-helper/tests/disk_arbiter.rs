@@ -38,7 +38,9 @@ impl Device {
     fn refusal(&self, host: usize, question: &str) -> String {
         let output = self.start(host, question).wait_with_output().unwrap();
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
-        String::from_utf8(output.stderr).unwrap()
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(&format!("{}: ", self.0.display())), "it names the device: {told}");
+        told
     }
 }
 

@@ -30,9 +30,26 @@ const LOCK_TRIES: u64 = ARBITER_ANSWER_MS_MAX as u64 * 1000 * 3 / 4 / LOCK_REST_
 /// Microseconds that a host rests after the other one came between, times its turn.
 const CONFLICT_REST_US: u64 = 5_000;
 
-/// The device does not serve.
+/// A device that does not serve, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SharedDiskError {
+pub struct SharedDiskError<'a> {
+    /// Its path.
+    pub device: &'a str,
+    /// What is wrong with it.
+    pub fault: SharedDiskFault,
+}
+
+impl fmt::Display for SharedDiskError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.device, self.fault)
+    }
+}
+
+impl core::error::Error for SharedDiskError<'_> {}
+
+/// What is wrong with a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedDiskFault {
     /// It cannot be opened, read or written.
     Access(Errno),
     /// There is no memory to read to.
@@ -45,7 +62,7 @@ pub enum SharedDiskError {
     Sector(SectorError),
 }
 
-impl fmt::Display for SharedDiskError {
+impl fmt::Display for SharedDiskFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Access(errno) => ErrnoText(*errno).fmt(f),
@@ -57,20 +74,24 @@ impl fmt::Display for SharedDiskError {
     }
 }
 
-impl core::error::Error for SharedDiskError {}
+impl core::error::Error for SharedDiskFault {}
 
 /// Asks the device and prints the record as it is afterwards.
 ///
 /// # Errors
 /// [`SharedDiskError`]. A claim may have passed all the same.
-pub fn print_record(options: &DiskArbiterOptions<'_>) -> Result<(), SharedDiskError> {
-    let mut disk = SharedDisk::open(options)?;
-    let record = match options.question {
-        DiskQuestion::Get => read(&mut disk)?,
-        DiskQuestion::Claim(claim) => disk.claim(claim)?,
-    };
+pub fn print_record<'a>(options: &DiskArbiterOptions<'a>) -> Result<(), SharedDiskError<'a>> {
+    let record = ask(options).map_err(|fault| SharedDiskError { device: options.device, fault })?;
     print(format_args!("{record}\n"));
     Ok(())
+}
+
+fn ask(options: &DiskArbiterOptions<'_>) -> Result<Record, SharedDiskFault> {
+    let mut disk = SharedDisk::open(options)?;
+    match options.question {
+        DiskQuestion::Get => read(&mut disk),
+        DiskQuestion::Claim(claim) => disk.claim(claim),
+    }
 }
 
 struct SharedDisk<'a> {
@@ -82,13 +103,13 @@ struct SharedDisk<'a> {
 }
 
 impl<'a> SharedDisk<'a> {
-    fn open(options: &DiskArbiterOptions<'a>) -> Result<Self, SharedDiskError> {
+    fn open(options: &DiskArbiterOptions<'a>) -> Result<Self, SharedDiskFault> {
         // Past the page cache, which the other host does not see, and through the device's own.
         let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::DSYNC;
         let file = open_with_mode(options.device, flags, Mode::empty());
-        let file = file.map_err(SharedDiskError::Access)?;
+        let file = file.map_err(SharedDiskFault::Access)?;
         lock(&file)?;
-        let page = PrivatePages::take(1).map_err(SharedDiskError::Memory)?;
+        let page = PrivatePages::take(1).map_err(SharedDiskFault::Memory)?;
         let own = Sector { writer: options.own, other: options.peer, domain: options.domain };
         let peer = Sector { writer: own.other, other: own.writer, ..own };
         Ok(Self { file, page, own, peer })
@@ -99,7 +120,7 @@ impl<'a> SharedDisk<'a> {
         self.own.writer.0 > self.peer.writer.0
     }
 
-    fn claim(&mut self, it: Claim) -> Result<Record, SharedDiskError> {
+    fn claim(&mut self, it: Claim) -> Result<Record, SharedDiskFault> {
         let is_second = self.is_second();
         let mut rest_us = CONFLICT_REST_US;
         loop {
@@ -112,27 +133,29 @@ impl<'a> SharedDisk<'a> {
         }
     }
 
-    fn read(&mut self, sector: Sector<'a>, is_second: bool) -> Result<Vote, SharedDiskError> {
+    fn read(&mut self, sector: Sector<'a>, is_second: bool) -> Result<Vote, SharedDiskFault> {
         let [page] = self.page.all_mut() else { unreachable!("one was taken") };
         let count = rustix::io::pread(&self.file, &mut page[..], offset(is_second));
-        if count.map_err(SharedDiskError::Access)? < PAGE_SIZE {
-            return Err(SharedDiskError::Small);
+        if count.map_err(SharedDiskFault::Access)? < PAGE_SIZE {
+            return Err(SharedDiskFault::Small);
         }
         let bytes = page.first_chunk().expect("a sector fits in a page");
-        sector.parse(bytes).map_err(SharedDiskError::Sector)
+        sector.parse(bytes).map_err(SharedDiskFault::Sector)
     }
 }
 
 /// An earlier process of this host must not write any more: one that was killed while the device did not
 /// answer is there, and has it open, until what it wrote is done.
-fn lock(file: &OwnedFd) -> Result<(), SharedDiskError> {
+fn lock(file: &OwnedFd) -> Result<(), SharedDiskFault> {
     for _ in 0..LOCK_TRIES {
-        if flock(file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            return Ok(());
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+            Err(errno) => return Err(SharedDiskFault::Access(errno)),
         }
         sleep_us(LOCK_REST_US);
     }
-    Err(SharedDiskError::Busy)
+    Err(SharedDiskFault::Busy)
 }
 
 const fn offset(is_second: bool) -> u64 {
@@ -140,23 +163,23 @@ const fn offset(is_second: bool) -> u64 {
 }
 
 impl Votes for SharedDisk<'_> {
-    type Error = SharedDiskError;
+    type Error = SharedDiskFault;
 
-    fn read_own(&mut self) -> Result<Vote, SharedDiskError> {
+    fn read_own(&mut self) -> Result<Vote, SharedDiskFault> {
         self.read(self.own, self.is_second())
     }
 
-    fn read_peer(&mut self) -> Result<Vote, SharedDiskError> {
+    fn read_peer(&mut self) -> Result<Vote, SharedDiskFault> {
         self.read(self.peer, !self.is_second())
     }
 
-    fn write_own(&mut self, vote: &Vote) -> Result<(), SharedDiskError> {
+    fn write_own(&mut self, vote: &Vote) -> Result<(), SharedDiskFault> {
         let offset = offset(self.is_second());
         let [page] = self.page.all_mut() else { unreachable!("one was taken") };
         page.fill(0);
         self.own.emit(vote, page.first_chunk_mut().expect("a sector fits in a page"));
         let count = rustix::io::pwrite(&self.file, &page[..], offset);
-        let is_whole = count.map_err(SharedDiskError::Access)? == PAGE_SIZE;
-        if is_whole { Ok(()) } else { Err(SharedDiskError::Access(Errno::IO)) }
+        let is_whole = count.map_err(SharedDiskFault::Access)? == PAGE_SIZE;
+        if is_whole { Ok(()) } else { Err(SharedDiskFault::Access(Errno::IO)) }
     }
 }
