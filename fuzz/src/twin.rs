@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pollux::codec::page::PageUpdate;
-use pollux::commit::staging::{NoMemoryAt, TwinMemory};
+use pollux::commit::twin_memory::{NoMemoryAt, TwinMemory};
 use pollux::limits::PAGE_SIZE;
 
 /// gfns below this can have memory.

@@ -8,7 +8,7 @@
 //! Xen's frames replace it at revival, and until then it is what the next delta needs, should the
 //! guest have moved its frames.
 
-use super::staging::{NoMemoryAt, TwinMemory};
+use super::twin_memory::{NoMemoryAt, TwinMemory};
 use crate::codec::CheckpointState;
 use crate::codec::page::PageUpdate;
 use crate::limits::PAGE_SIZE;

@@ -4,7 +4,7 @@ use super::super::aside::AsidePages;
 use super::super::intake::tests::{push, ring};
 use super::tests::{Memory, full_copy, push_end, push_page, run};
 use super::*;
-use crate::codec::page::{Delta, Level, PageEncoder, ShadowCache};
+use crate::codec::page::{Delta, Level, PageEncoder, PageUpdate, ShadowCache};
 use crate::revive::check::sample;
 use crate::ring::{Encoding, Producer};
 use proptest::prelude::*;

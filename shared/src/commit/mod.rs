@@ -13,6 +13,7 @@
 //! holds every number of it against the limits.
 
 pub mod aside;
+mod complete_epoch;
 mod decoding;
 #[cfg(target_os = "linux")]
 mod fault;
@@ -24,10 +25,15 @@ mod provision;
 mod replica;
 #[cfg(target_os = "linux")]
 mod session;
+#[cfg(target_os = "linux")]
+mod session_event;
 pub mod staging;
 mod staging_fault;
 #[cfg(target_os = "linux")]
 mod twin;
+#[cfg(target_os = "linux")]
+mod twin_config;
+pub mod twin_memory;
 
 #[cfg(target_os = "linux")]
 pub use fault::CommitFault;
@@ -35,6 +41,8 @@ pub use intake::{Intake, IntakeFault};
 #[cfg(target_os = "linux")]
 pub use replica::{Mismatch, Replica};
 #[cfg(target_os = "linux")]
-pub use session::{Commit, CommitEvent, CommitOptions, TwinHost};
+pub use session::{Commit, TwinHost};
+#[cfg(target_os = "linux")]
+pub use session_event::{CommitEvent, CommitOptions};
 #[cfg(target_os = "linux")]
 pub use twin::{Twin, TwinFault};

@@ -5,8 +5,8 @@
 //! come with the state of the epoch before, and once more in the rare case that the frames have moved.
 
 use super::aside::AsidePages;
-use super::staging::{NoMemoryAt, TwinMemory};
 use super::staging_fault::StagingFault;
+use super::twin_memory::{NoMemoryAt, TwinMemory};
 use crate::codec::CheckpointState;
 use crate::ring::Entry;
 

@@ -5,7 +5,8 @@
 
 use core::sync::atomic::Ordering;
 
-use super::staging::{EpochDigest, NoMemoryAt, TwinMemory};
+use super::staging::EpochDigest;
+use super::twin_memory::{NoMemoryAt, TwinMemory};
 use crate::codec::page::PageUpdate;
 use crate::limits::PAGE_SIZE;
 use crate::platform::linux::memory::{MemoryError, SharedMemory};

@@ -1,18 +1,16 @@
-//! One session after another: from the ring's opening to the twin's end, or its life.
+//! One session after another: from the ring's opening to the twin's end, or its life. How the twin is built
+//! is in `building`.
 
 use super::fault::CommitFault;
 use super::intake::{Intake, IntakeFault};
 use super::mark;
 use super::replica::{Mismatch, Replica};
+use super::session_event::{CommitEvent, CommitOptions};
 use super::staging::{EpochDigest, Staging, StagingFault, StagingProgress};
-use super::twin::{Twin, TwinConfig, TwinFault};
-use crate::limits::{
-    EPOCH_REVIVABLE_FIRST, PAGE_SIZE, RING_ENTRY_COUNT_SLACK, epoch_entry_count_max,
-};
+use super::twin::Twin;
+use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::link_half::own_figures;
-use crate::platform::linux::available::check_available;
 use crate::platform::linux::evtchn::EventChannels;
-use crate::rehearsal::places;
 use crate::revive::{Clock, Revival, ReviveError, ReviveEvent, ReviveReport, Store};
 use crate::ring::{
     Consumer, GoodbyeReason, Phase, ProcessFigures, RefusalText, RehearsalFigures, RingError,
@@ -20,58 +18,8 @@ use crate::ring::{
 use crate::text::FixedText;
 use crate::xen::{Domid, Xen};
 
-/// What the operator chose.
-#[derive(Clone, Copy, Debug)]
-pub struct CommitOptions<'a> {
-    /// Where the configuration that the primary sends is kept.
-    pub state_directory: &'a str,
-    /// An xl configuration to use instead of the primary's.
-    pub twin_config: Option<&'a str>,
-    /// An arbiter decides whether a twin may live.
-    pub has_arbiter: bool,
-}
-
-/// What one turn brought.
-#[derive(Clone, Copy, Debug)]
-pub enum CommitEvent {
-    /// There was nothing to do.
-    Idle,
-    /// Something was done; another turn is due at once.
-    Working,
-    /// A primary has opened a session. The next turns build the twin, which takes seconds.
-    Opened,
-    /// The twin is there.
-    TwinCreated {
-        /// Its number.
-        domid: Domid,
-    },
-    /// A rehearsal has its replica.
-    ReplicaCreated {
-        /// Pages of it.
-        page_count: u64,
-    },
-    /// The primary of a rehearsal went silent; the replica is gone.
-    RehearsalLost,
-    /// This epoch is complete, and was acknowledged.
-    Complete(u64),
-    /// The domain was refused, and the primary told so; the twin, if any, is gone.
-    Refused(CommitFault),
-    /// The primary went silent, or has handed its guest over. With an epoch that can be revived, the twin
-    /// is ready for [`Commit::revive`]; without one it is gone.
-    PrimaryLost {
-        /// The newest complete epoch, now applied.
-        epoch: Option<u64>,
-    },
-    /// The primary took leave; the twin is gone.
-    Goodbye(GoodbyeReason),
-    /// The twin could not be destroyed.
-    TwinLeftBehind {
-        /// Its number.
-        domid: Domid,
-        /// What xl said.
-        fault: TwinFault,
-    },
-}
+#[path = "building.rs"]
+mod building;
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,62 +222,6 @@ impl<'a> Commit<'a> {
             }
             Err(fault) => Ok(self.refuse(fault)),
         }
-    }
-
-    fn build(&mut self) -> Result<CommitEvent, CommitFault> {
-        if self.is_rehearsal() { self.build_replica() } else { self.build_twin() }
-    }
-
-    fn build_twin(&mut self) -> Result<CommitEvent, CommitFault> {
-        let description = self.intake.description().expect("a whole opening has a description");
-        let host = self.twins.as_mut().ok_or(CommitFault::RehearsalsOnly)?;
-        if self.options.has_arbiter != (description.term > 0) {
-            return Err(CommitFault::Arbiter { is_here: self.options.has_arbiter });
-        }
-        let config = match self.options.twin_config {
-            Some(path) => TwinConfig::File(path),
-            None if self.intake.config().is_empty() => {
-                return Err(CommitFault::Intake(IntakeFault::NoConfig));
-            }
-            None => TwinConfig::Sent(self.intake.config(), self.options.state_directory),
-        };
-        let pages = description.page_count;
-        if pages + RING_ENTRY_COUNT_SLACK > self.ring.entry_count_max() {
-            return Err(CommitFault::RingLimit { pages });
-        }
-        self.ring.populate(pages).map_err(CommitFault::Ring)?;
-        let twin = Twin::create(host.xen, &mut host.store, description, config)
-            .map_err(CommitFault::Twin)?;
-        self.ring.control().set_populated_count(pages);
-        let entry_count = epoch_entry_count_max(pages).min(self.ring.entry_count_max());
-        self.ring.raise_capacity(entry_count.max(self.ring.capacity()));
-        let (domid, gfn_count) = (twin.domid, twin.memory.gfn_count());
-        self.staging = Some(Staging::new(twin.places, gfn_count, self.intake.entry_count()));
-        self.image = Some(Image::Twin(twin));
-        Ok(CommitEvent::TwinCreated { domid })
-    }
-
-    /// Everything that a rehearsal may touch is taken at once: what it measures is not what memory
-    /// costs at first.
-    fn build_replica(&mut self) -> Result<CommitEvent, CommitFault> {
-        let description = self.intake.description().expect("a whole opening has a description");
-        let (pages, gfn_count) = (description.page_count, description.gfn_count);
-        let entry_count = epoch_entry_count_max(pages);
-        if pages != gfn_count || pages + RING_ENTRY_COUNT_SLACK > self.ring.entry_count_max() {
-            return Err(CommitFault::RingLimit { pages });
-        }
-        let entry_count = entry_count.min(self.ring.entry_count_max()).max(self.ring.capacity());
-        // Each is refused by itself when it cannot be had, but only this is told in time.
-        check_available((gfn_count + entry_count) * PAGE_SIZE as u64)
-            .map_err(CommitFault::Replica)?;
-        let replica = Replica::create(gfn_count).map_err(CommitFault::Replica)?;
-        self.ring.populate(entry_count).map_err(CommitFault::Ring)?;
-        self.ring.control().set_populated_count(entry_count);
-        self.ring.raise_capacity(entry_count);
-        let opening = self.intake.entry_count();
-        self.staging = Some(Staging::new(places(gfn_count), gfn_count, opening).of_rehearsal());
-        self.image = Some(Image::Replica(replica));
-        Ok(CommitEvent::ReplicaCreated { page_count: pages })
     }
 
     fn receive(&mut self) -> Result<CommitEvent, RingError> {

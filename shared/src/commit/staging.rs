@@ -14,77 +14,23 @@
 use core::ops::Range;
 
 use super::aside::AsidePages;
+pub use super::complete_epoch::CompleteEpoch;
+use super::complete_epoch::Parts;
 use super::decoding;
 use super::provision::{Provision, has_same_frames};
 pub use super::staging_fault::StagingFault;
-use crate::codec::page::PageUpdate;
+use super::twin_memory::{NoMemoryAt, TwinMemory};
 use crate::codec::{CheckpointState, decode};
 use crate::limits::{CHECKPOINT_STATE_SIZE_MAX, HVM_CONTEXT_SIZE_MAX, PAGE_SIZE};
 use crate::rehearsal::Digest;
 use crate::revive::check::{TwinPlaces, check_state};
 use crate::ring::{Consumer, Entry, EntryKind};
-use crate::xen::hvm_context::HvmContext;
 
 /// Entries that one turn works off at most, so that the caller stays attentive.
 const ENTRY_COUNT_PER_TURN: u64 = 1024;
 
 /// A session's first epoch.
 const EPOCH_FIRST: u64 = 1;
-
-/// The twin's memory, as staging writes it.
-pub trait TwinMemory {
-    /// Sees to it that the twin has memory at `gfn`, so that writing there later succeeds.
-    ///
-    /// # Errors
-    /// When the twin can have no memory there.
-    fn provide_page(&mut self, gfn: u64) -> Result<(), NoMemoryAt>;
-
-    /// Whether the twin has memory at `gfn`.
-    fn has_page(&self, gfn: u64) -> bool;
-
-    /// Copies the page at `gfn` out; false when the twin has no memory there.
-    fn read_page(&self, gfn: u64, target: &mut [u8; PAGE_SIZE]) -> bool;
-
-    /// Brings the page at `gfn` up to date. With an update that is not relative, the twin gets
-    /// memory there if it has none.
-    ///
-    /// # Errors
-    /// When the twin can have no memory there, or has none for a relative update.
-    fn update_page(&mut self, gfn: u64, update: &PageUpdate<'_>) -> Result<(), NoMemoryAt>;
-}
-
-/// The twin has no page at this gfn and cannot get one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoMemoryAt(pub u64);
-
-/// Bytes that arrive in parts, in order.
-#[derive(Clone, Debug)]
-struct Parts<const N: usize> {
-    bytes: [u8; N],
-    size: usize,
-}
-
-impl<const N: usize> Parts<N> {
-    const EMPTY: Self = Self { bytes: [0; N], size: 0 };
-
-    fn used(&self) -> &[u8] {
-        &self.bytes[..self.size]
-    }
-
-    /// Room for the part at `offset` of `length` bytes, if it is the next one and fits. A part at
-    /// the start begins anew: the primary had to pause its guest again, and the last pause counts.
-    fn next(&mut self, offset: u64, length: usize) -> Option<&mut [u8]> {
-        if offset == 0 {
-            self.size = 0;
-        }
-        let start = self.size;
-        if offset != start as u64 || length > N - start {
-            return None;
-        }
-        self.size += length;
-        Some(&mut self.bytes[start..self.size])
-    }
-}
 
 /// What one turn did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,29 +41,6 @@ pub enum StagingProgress {
     Moved,
     /// This epoch is complete: it may be acknowledged, and will be applied.
     Complete(u64),
-}
-
-/// The newest complete epoch's state beside memory.
-#[derive(Clone, Debug)]
-pub struct CompleteEpoch {
-    /// Its state, checked.
-    pub state: CheckpointState,
-    context: Parts<HVM_CONTEXT_SIZE_MAX>,
-}
-
-impl CompleteEpoch {
-    /// Its HVM context.
-    #[must_use]
-    pub fn hvm_context(&self) -> &[u8] {
-        self.context.used()
-    }
-
-    /// Whether the HVM context can be read and holds every vCPU that was online.
-    fn has_every_vcpu(&self) -> bool {
-        let Ok(context) = HvmContext::parse(self.hvm_context()) else { return false };
-        let mut vcpus = (0u16..).zip(&self.state.vcpus);
-        vcpus.all(|(number, vcpu)| !vcpu.online || context.cpu(number).is_some())
-    }
 }
 
 /// What the guest of a rehearsal says of its memory.
@@ -323,7 +246,8 @@ impl Staging {
         }
         let state: CheckpointState =
             decode(self.state.used()).map_err(|_| StagingFault::Decode { epoch })?;
-        check_state(&state, epoch, self.context.size, &self.places).map_err(StagingFault::State)?;
+        check_state(&state, epoch, self.context.size(), &self.places)
+            .map_err(StagingFault::State)?;
         let complete = CompleteEpoch { state, context: self.context.clone() };
         if !complete.has_every_vcpu() {
             return Err(StagingFault::Context { epoch });
@@ -343,7 +267,8 @@ impl Staging {
 
     fn start_epoch(&mut self, epoch: u64) {
         (self.epoch, self.entry_count, self.is_full_copy) = (epoch, 0, false);
-        (self.state.size, self.context.size) = (0, 0);
+        self.state.clear();
+        self.context.clear();
         self.provision = Provision::default();
     }
 

@@ -3,6 +3,7 @@
 use super::super::intake::tests::{push, ring};
 use super::*;
 use crate::codec::encode;
+use crate::codec::page::PageUpdate;
 use crate::revive::check::{StateFault, sample};
 use crate::ring::{Encoding, Producer};
 use crate::xen::hvm_context::{HvmContextWriter, HvmCpuRecord, RecordType};

@@ -8,12 +8,13 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 
 use super::mark;
-use super::staging::{NoMemoryAt, TwinMemory};
+use super::twin_config::{Name, TwinConfig, keep_config};
+use super::twin_memory::{NoMemoryAt, TwinMemory};
 use crate::codec::DomainDescription;
 use crate::codec::page::PageUpdate;
-use crate::limits::{DOMAIN_NAME_SIZE_MAX, PAGE_SIZE, XL_CONFIG_SIZE_MAX};
+use crate::limits::PAGE_SIZE;
 use crate::platform::linux::command::{CommandError, Program};
-use crate::platform::linux::file::{FileError, read_small, write_atomically};
+use crate::platform::linux::file::FileError;
 use crate::revive::Store;
 use crate::revive::check::TwinPlaces;
 use crate::text::FixedText;
@@ -28,11 +29,6 @@ const XL_TIMEOUT_MS: u32 = 300_000;
 const PAGE_COUNT_SLACK: u64 = 256;
 /// KiB of a page: Xen counts what a domain may own in KiB.
 const PAGE_KIB: u64 = PAGE_SIZE as u64 / 1024;
-
-/// Longest path of a configuration file.
-type Path = FixedText<255>;
-/// A domain's name, in errors.
-type Name = FixedText<DOMAIN_NAME_SIZE_MAX>;
 
 /// Why there is no twin.
 #[derive(Clone, Copy, Debug)]
@@ -125,15 +121,6 @@ impl From<XenstoreError> for TwinFault {
     fn from(error: XenstoreError) -> Self {
         Self::Xenstore(error)
     }
-}
-
-/// Where the twin's configuration comes from.
-#[derive(Clone, Copy, Debug)]
-pub enum TwinConfig<'a> {
-    /// The text that the primary sent; it is kept in this directory.
-    Sent(&'a [u8], &'a str),
-    /// A file that the operator named.
-    File(&'a str),
 }
 
 /// A paused domain whose memory is the guest's.
@@ -289,43 +276,6 @@ fn reserve_memory(xen: &Xen, domid: Domid, info: &DomainInfo) -> Result<(), Twin
     }
 }
 
-/// Where the configuration lies for xl, and the name in it.
-fn keep_config(
-    description: &DomainDescription,
-    config: TwinConfig<'_>,
-) -> Result<(Path, Name), TwinFault> {
-    let mut buffer = [0; XL_CONFIG_SIZE_MAX];
-    let (path, text) = match config {
-        TwinConfig::Sent(text, directory) => {
-            let path = Path::format(format_args!("{directory}/{}.cfg", description.name));
-            write_atomically(path.as_str(), text).map_err(TwinFault::File)?;
-            (path, text)
-        }
-        TwinConfig::File(path) => {
-            let text = read_small(path, &mut buffer).map_err(TwinFault::File)?;
-            (Path::format(format_args!("{path}")), text)
-        }
-    };
-    let name = config_name(text).ok_or(TwinFault::NoName)?;
-    Ok((path, Name::format(format_args!("{name}"))))
-}
-
-/// The name in an xl configuration: the value of the last line `name = "..."`.
-fn config_name(text: &[u8]) -> Option<&str> {
-    let text = core::str::from_utf8(text).ok()?;
-    let named = |line: &'_ str| {
-        let value = line.trim_start().strip_prefix("name")?.trim_start().strip_prefix('=')?;
-        let value = value.trim_start();
-        let quote = value.chars().next().filter(|first| ['"', '\''].contains(first))?;
-        let start = line.len() - value.len() + 1;
-        let length = value[1..].find(quote)?;
-        Some((start, length))
-    };
-    let mut named =
-        text.lines().filter_map(|line| named(line).map(|(at, size)| &line[at..at + size]));
-    named.next_back().filter(|name| !name.is_empty() && name.len() <= DOMAIN_NAME_SIZE_MAX)
-}
-
 /// Destroys the twin of this name that an earlier helper has left behind, if there is one.
 fn make_name_free(xen: &Xen, store: &mut Store, name: Name) -> Result<(), TwinFault> {
     let Some(domid) = domains::domid_of_name(store, name.as_str())? else { return Ok(()) };
@@ -349,21 +299,4 @@ fn run_xl(arguments: &[&str]) -> Result<(), TwinFault> {
         return Ok(());
     }
     Err(TwinFault::Refused(FixedText::format(format_args!("{}", output.last_line()))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::config_name;
-
-    #[test]
-    fn names_are_found_as_xl_finds_them() {
-        assert_eq!(config_name(b"name='web'\nmemory=128\n"), Some("web"));
-        assert_eq!(config_name(b"# name='no'\n  name = \"web-1\" # here\n"), Some("web-1"));
-        assert_eq!(config_name(b"name='a'\nname='b'"), Some("b"));
-        assert_eq!(config_name(b"rename='a'\nname_x='b'\n"), None);
-        assert_eq!(config_name(b"name=web\n"), None);
-        assert_eq!(config_name(b"name=''\n"), None);
-        assert_eq!(config_name(b"name='web\n"), None);
-        assert_eq!(config_name(b"\xff\n"), None);
-    }
 }

@@ -39,8 +39,6 @@ pub(super) const KEY: usize = 2824;
 
 /// A text area: sequence word, length word, then the bytes.
 const TEXT_SIZE: usize = 16 + REFUSAL_TEXT_SIZE_MAX;
-/// A reader that meets a writer so often gives up until its next look.
-const TEXT_READ_TRIES: usize = 4;
 
 const _: () = assert!(COUNTERS + LinkCounters::WORD_COUNT * 8 <= PEER_REFUSAL);
 const _: () = assert!(PEER_REFUSAL + TEXT_SIZE <= PEER_FIGURES);
@@ -315,109 +313,15 @@ impl Control<'_> {
     fn load_figures(&self, offset: usize) -> RehearsalFigures {
         RehearsalFigures::from_words(core::array::from_fn(|number| self.load(offset + number * 8)))
     }
-
-    /// Writes a text under a sequence number, odd while the text is being written.
-    fn store_text(&self, offset: usize, text: &str) {
-        let bytes = &text.as_bytes()[..text.floor_char_boundary(REFUSAL_TEXT_SIZE_MAX)];
-        let sequence = self.load(offset) | 1;
-        self.store(offset, sequence);
-        self.store(offset + 8, bytes.len() as u64);
-        for (number, chunk) in bytes.chunks(8).enumerate() {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.store(offset + 16 + number * 8, u64::from_le_bytes(word));
-        }
-        self.store(offset, sequence.wrapping_add(1));
-    }
-
-    fn load_text(&self, offset: usize) -> RefusalText {
-        for _ in 0..TEXT_READ_TRIES {
-            let sequence = self.load(offset);
-            let length = usize::try_from(self.load(offset + 8)).unwrap_or(usize::MAX);
-            let mut bytes = [0; REFUSAL_TEXT_SIZE_MAX];
-            for (number, chunk) in bytes.chunks_mut(8).enumerate() {
-                let word = self.load(offset + 16 + number * 8).to_le_bytes();
-                chunk.copy_from_slice(&word[..chunk.len()]);
-            }
-            if sequence.is_multiple_of(2) && sequence == self.load(offset) {
-                let text = bytes.get(..length).and_then(|used| core::str::from_utf8(used).ok());
-                return text.and_then(|text| RefusalText::try_from(text).ok()).unwrap_or_default();
-            }
-        }
-        RefusalText::new()
-    }
 }
 
 fn phase_of(word: u64) -> Phase {
     u8::try_from(word).ok().and_then(Phase::from_number).unwrap_or_default()
 }
 
+#[path = "control_text.rs"]
+mod text;
+
 #[cfg(test)]
-mod tests {
-    use super::super::{ProcessFigures, Ring};
-    use super::*;
-
-    #[test]
-    fn words_reach_the_other_half() {
-        let (producer, consumer) = Ring::create(4).unwrap().into_both().unwrap();
-        let (domain, link) = (producer.control(), consumer.control());
-        assert_eq!((domain.link_session(), domain.goodbye(), link.stop()), (0, None, None));
-        assert_eq!(domain.join_session(), None);
-        link.announce_session(7);
-        link.set_acked_epoch(41);
-        link.set_peer_phase(Phase::Protected);
-        let counters = LinkCounters { frames_sent: 3, round_trip_us: 99, ..Default::default() };
-        link.set_counters(&counters);
-        assert_eq!((domain.link_session(), domain.acked_epoch()), (7, 41));
-        assert_eq!(domain.peer_phase(), Phase::Protected);
-        assert_eq!(domain.counters(), counters);
-        domain.set_complete_epoch(5);
-        assert_eq!((domain.join_session(), link.domain_session()), (Some(7), 7));
-        assert_eq!((link.complete_epoch(), link.phase()), (0, Phase::Idle));
-        domain.set_stop(GoodbyeReason::Ended);
-        assert_eq!(link.stop(), Some(GoodbyeReason::Ended));
-        assert_eq!(link.rehearsal_figures(), None);
-        let process = |processor_us| ProcessFigures { processor_us, fault_count: 7 };
-        let figures =
-            RehearsalFigures { receive: process(1), commit: process(2), verified_epoch: 3 };
-        domain.set_rehearsal_figures(&figures);
-        link.set_peer_figures(&figures);
-        assert_eq!((link.rehearsal_figures(), domain.peer_figures()), (Some(figures), figures));
-        link.drop_session(Some(GoodbyeReason::DomainDestroyed));
-        assert_eq!(domain.goodbye(), Some(GoodbyeReason::DomainDestroyed));
-        domain.leave_session();
-        link.announce_session(8);
-        assert_eq!((link.domain_session(), domain.goodbye(), domain.acked_epoch()), (0, None, 0));
-    }
-
-    #[test]
-    fn texts_are_cut_at_a_character() {
-        let (producer, consumer) = Ring::create(4).unwrap().into_both().unwrap();
-        let (domain, link) = (producer.control(), consumer.control());
-        assert_eq!(link.refusal().as_str(), "");
-        domain.set_refusal("the twin needs 2 GiB, 1 GiB is free");
-        assert_eq!(link.refusal().as_str(), "the twin needs 2 GiB, 1 GiB is free");
-        domain.set_refusal(&"ä".repeat(101));
-        assert_eq!(link.refusal().as_str(), "ä".repeat(100));
-        domain.set_refusal("");
-        assert_eq!(link.refusal().as_str(), "");
-    }
-
-    #[test]
-    fn a_text_of_a_hostile_half_is_no_text() {
-        let (producer, consumer) = Ring::create(4).unwrap().into_both().unwrap();
-        let (domain, link) = (producer.control(), consumer.control());
-        for length in [201, u64::MAX] {
-            link.store(PEER_REFUSAL + 8, length);
-            assert_eq!(domain.peer_refusal().as_str(), "");
-        }
-        link.store(PEER_REFUSAL + 8, 8);
-        link.store(PEER_REFUSAL + 16, u64::MAX);
-        assert_eq!(domain.peer_refusal().as_str(), "");
-        link.store(PEER_REFUSAL, 1);
-        assert_eq!(domain.peer_refusal().as_str(), "");
-        link.store(PEER_PHASE, 259);
-        link.store(GOODBYE, u64::MAX);
-        assert_eq!((domain.peer_phase(), domain.goodbye()), (Phase::Idle, None));
-    }
-}
+#[path = "control_tests.rs"]
+mod tests;
