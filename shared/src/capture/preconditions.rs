@@ -88,9 +88,21 @@ pub enum Refusal {
 
 impl Refusal {
     /// Too many gfns; told as 16 TiB where there are more.
-    pub(super) fn gfn_count(count: u64) -> Self {
+    fn gfn_count(count: u64) -> Self {
         Self::GfnCount { gfn_count: clipped(count) }
     }
+}
+
+/// One more than the highest gfn that the domain uses.
+///
+/// # Errors
+/// [`Refusal::GfnCount`], and those of Xen.
+pub(super) fn gfn_count(xen: &Xen, domid: Domid) -> Result<u64, CaptureError> {
+    let gfn_count = xen.maximum_gpfn(domid)? + 1;
+    if gfn_count > GFN_COUNT_MAX {
+        return Err(Refusal::gfn_count(gfn_count).into());
+    }
+    Ok(gfn_count)
 }
 
 fn clipped(count: u64) -> u32 {
@@ -180,10 +192,7 @@ pub fn check(xen: &Xen, store: &mut Store, domid: Domid) -> Result<DomainInfo, C
         _ => CaptureError::Xen(error),
     })?;
     check_info(&info)?;
-    let gfn_count = xen.maximum_gpfn(domid)? + 1;
-    if gfn_count > GFN_COUNT_MAX {
-        return Err(Refusal::gfn_count(gfn_count).into());
-    }
+    gfn_count(xen, domid)?;
     if xen.hvm_get_param(domid, params::STORE_PFN)? == 0
         || xen.hvm_get_param(domid, params::STORE_EVTCHN)? == 0
     {

@@ -20,15 +20,13 @@ use super::logging;
 use super::memory::pages_of;
 use super::page::GuestPages as _;
 use super::pause::Pause;
-use super::preconditions::{self, Refusal};
+use super::preconditions::{self, gfn_count};
 use super::scan;
 use super::shared_pages::SharedPages;
 use super::surroundings::Surroundings;
 use super::xenstore_traffic::{Traffic, XenstoreTraffic};
 use crate::codec::DomainDescription;
-use crate::limits::{
-    CHECKPOINT_STATE_SIZE_MAX, DOMAIN_NAME_SIZE_MAX, GFN_COUNT_MAX, WATCH_TOKEN_SIZE_MAX,
-};
+use crate::limits::{CHECKPOINT_STATE_SIZE_MAX, DOMAIN_NAME_SIZE_MAX, WATCH_TOKEN_SIZE_MAX};
 use crate::xen::hvm::params;
 use crate::xen::{DomainInfo, Domid, Errno, GuestMemory, HypercallBuffer, Xen, XenError};
 
@@ -338,14 +336,6 @@ impl Drop for Capture<'_> {
         // Fails only when the domain is gone, and its log with it.
         let _ = self.stop_logging();
     }
-}
-
-fn gfn_count(xen: &Xen, domid: Domid) -> Result<u64, CaptureError> {
-    let gfn_count = xen.maximum_gpfn(domid)? + 1;
-    if gfn_count > GFN_COUNT_MAX {
-        return Err(Refusal::gfn_count(gfn_count).into());
-    }
-    Ok(gfn_count)
 }
 
 fn bitmap_byte_count(gfn_count: u64) -> usize {
