@@ -91,11 +91,13 @@ pub fn push_more(
     surroundings: &mut impl Surroundings,
 ) -> Result<u64, CaptureError> {
     let mut pushed_count = 0;
-    while pushed_count < page_count {
-        let Some(gfn) = cursor.next(guest.bitmap()) else { break };
+    let mut after = *cursor;
+    let mut next = after.next(guest.bitmap());
+    while let Some(gfn) = next.filter(|_| pushed_count < page_count) {
+        *cursor = after;
+        next = after.next(guest.bitmap());
         // The next page comes to the caches while this one is copied.
-        let ahead = { *cursor }.next(guest.bitmap()).and_then(|gfn| guest.page(gfn));
-        if let Some(page) = ahead {
+        if let Some(page) = next.and_then(|gfn| guest.page(gfn)) {
             page.prefetch();
         }
         pushed_count += u64::from(push_page(guest, gfn, output, surroundings)?);

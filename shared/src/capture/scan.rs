@@ -4,6 +4,9 @@
 //! word 0. A guest's gfn space is mostly holes and clean pages, so the scan tests 64 gfns with
 //! one load and visits only set bits. The bitmap's memory belongs to the caller.
 
+/// Words that are passed together when all of them are 0: a cache line.
+const SKIPPED_WORD_COUNT: usize = 8;
+
 /// 64-bit words of a bitmap that covers `gfn_count` gfns.
 #[must_use]
 pub const fn bitmap_word_count(gfn_count: u64) -> u64 {
@@ -69,7 +72,16 @@ impl Cursor {
                 return Some(self.word as u64 * 64 + u64::from(bits.trailing_zeros()));
             }
             (self.word, self.passed) = (self.word + 1, 0);
+            self.skip_empty(bitmap);
         }
+    }
+
+    /// Passes words that hold nothing, many at a time: the larger a guest, the more of them there are.
+    fn skip_empty(&mut self, bitmap: &[u64]) {
+        let rest = bitmap.get(self.word..).unwrap_or_default();
+        let is_empty = |words: &&[u64]| words.iter().fold(0, |all, word| all | word) == 0;
+        let empty_count = rest.chunks_exact(SKIPPED_WORD_COUNT).take_while(is_empty).count();
+        self.word += empty_count * SKIPPED_WORD_COUNT;
     }
 
     /// Number of set bits that were not passed.
