@@ -20,8 +20,12 @@ STATE_FOLDER = "/run/pollux"
 ARBITER_PATH = "/usr/sbin/pollux-etcd"
 ARBITER_CONFIGURATION = f"http://{MANAGEMENT_ADDRESS}:{ETCD_PORT}\n"
 HELPERS = ("primary-helper", "backup-helper")
-# Bash that sleeps without a new process: under a flood a busy host takes seconds to start one.
-QUIET_WAIT = "exec 9<> <(:); wait_seconds() { read -rt $1 -u 9; }"
+# Bash that sleeps without a new process, by reading what nobody writes: under a flood a busy host takes
+# seconds to start one.
+QUIET_WAIT = (
+    "[[ -p /run/lab-wait ]] || mkfifo /run/lab-wait; exec 9<>/run/lab-wait || exit 2; "
+    "wait_seconds() { read -rt $1 -u 9; (($? > 128)) || exit 2; }"
+)
 SAYS_SECONDS_MAX = 20
 
 
@@ -96,6 +100,8 @@ class Helper:
             f"[[ -e {self.log_path}.status ]] && exit 1; wait_seconds 0.1; done; exit 1",
             timeout=seconds * 4, check=False,
         )
+        if found.status > 1:
+            raise LabError(f"host {self.host.name} cannot wait: {found.stderr.strip()}")
         return found.status == 0
 
     def exit_status(self) -> int | None:

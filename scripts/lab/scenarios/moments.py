@@ -65,7 +65,7 @@ def moments(name: str, shape: Shape, options: Protection, count: int, seed: int)
             try:
                 _stage(lab, options, told, anew=number % RUNS_PER_BOOT == 0)
                 shown.append(_one(lab, options, told, moment))
-            except LabError as error:
+            except (LabError, OSError) as error:
                 shown.append(Shown(moment, "error", None, 0, str(error)))
             told.say(f"run {number + 1} of {count}: {_describe(shown[-1])}")
     return _report(shown, told)
