@@ -14,27 +14,18 @@
 
 pub mod aside;
 mod decoding;
-#[cfg(target_os = "linux")]
 mod fault;
 mod intake;
-#[cfg(target_os = "linux")]
 mod mark;
 mod provision;
-#[cfg(target_os = "linux")]
 mod replica;
-#[cfg(target_os = "linux")]
 mod session;
 pub mod staging;
 mod staging_fault;
-#[cfg(target_os = "linux")]
 mod twin;
 
-#[cfg(target_os = "linux")]
 pub use fault::CommitFault;
 pub use intake::{Intake, IntakeFault};
-#[cfg(target_os = "linux")]
 pub use replica::{Mismatch, Replica};
-#[cfg(target_os = "linux")]
 pub use session::{Commit, CommitEvent, CommitOptions, TwinHost};
-#[cfg(target_os = "linux")]
 pub use twin::{Twin, TwinFault};

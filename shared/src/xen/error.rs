@@ -68,6 +68,7 @@ operations! {
     GrantGetVersion = "GNTTABOP_get_version",
     GrantSetupTable = "GNTTABOP_setup_table",
     GrantGetStatusFrames = "GNTTABOP_get_status_frames",
+    Poll = "SCHEDOP_poll",
     Watchdog = "SCHEDOP_watchdog",
     MapGuestPages = "IOCTL_PRIVCMD_MMAPBATCH_V2",
     AllocateBuffer = "allocation of hypercall-safe memory",

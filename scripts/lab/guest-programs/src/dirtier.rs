@@ -135,7 +135,9 @@ impl Pool {
         let mut found = Inspection::default();
         for (part, round) in self.bytes.chunks(PART_BYTES).zip(&self.rounds) {
             let right = match round.checked_sub(1) {
-                Some(round) => (0_u64..).zip(part.chunks(8)).all(|(index, chunk)| chunk == word(round, index).to_le_bytes()),
+                Some(round) => (0_u64..)
+                    .zip(part.chunks(8))
+                    .all(|(index, chunk)| chunk == word(round, index).to_le_bytes()),
                 None => part.iter().all(|byte| *byte == 0),
             };
             found.written += usize::from(*round != 0);
@@ -158,7 +160,11 @@ mod tests {
     fn a_part_that_is_older_than_its_round_is_wrong() {
         let mut pool = Pool::new(4);
         (0..40).for_each(|round| pool.dirty(usize::try_from(round % 3).unwrap(), round));
-        assert_eq!(pool.inspect(), Inspection { written: 24, wrong: 0 }, "three pages, the fourth never");
+        assert_eq!(
+            pool.inspect(),
+            Inspection { written: 24, wrong: 0 },
+            "three pages, the fourth never"
+        );
 
         let earlier = pool.part_mut(9).to_vec();
         pool.dirty(1, 41);

@@ -1,0 +1,136 @@
+//! Where log lines go: to the domain's console ring; in dom0, which has none, to Xen's own console; without
+//! Xen to the first serial port.
+//!
+//! A console that nobody empties holds up nothing: its lines are lost, and counted.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use spin::Once;
+
+use super::console_ring::ConsoleRing;
+use super::{clock, ports, shared_info};
+use crate::limits::{PAGE_SIZE, STUB_DOMAIN_CONSOLE_DRAIN_US_MAX, STUB_DOMAIN_CONSOLE_WAIT_US_MAX};
+use crate::platform::log::LOG_LINE_SIZE_MAX;
+use crate::text::FixedText;
+use crate::xen::params::{CONSOLE_EVTCHN, CONSOLE_PFN};
+use crate::xen::{GuestPage, Hypervisor};
+
+/// Data and line status registers of the first serial port, and the bit that says that it takes a byte.
+const SERIAL: u16 = 0x3f8;
+const SERIAL_STATUS: u16 = SERIAL + 5;
+const SERIAL_IS_EMPTY: u8 = 1 << 5;
+/// A serial port that takes nothing for so many looks is not there.
+const SERIAL_LOOKS_MAX: u32 = 100_000;
+
+/// gfns above have no place in what paging.rs maps.
+const MAPPED_GFN_COUNT: u64 = (4 << 30) / PAGE_SIZE as u64;
+
+const LINE_BREAK: &[u8] = b"\r\n";
+/// Bytes for the line that says how many were lost.
+const LOSS_NOTE_SIZE_MAX: usize = 80;
+
+#[derive(Debug)]
+enum Console {
+    Ring { ring: ConsoleRing, hypervisor: Hypervisor, port: u32 },
+    Hypervisor(Hypervisor),
+}
+
+static CONSOLE: Once<Console> = Once::new();
+static LOST_COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// From here on lines go to the console that Xen gives this domain.
+pub fn open(hypervisor: Hypervisor) {
+    CONSOLE.call_once(|| match find_ring(hypervisor) {
+        Some((page, port)) => Console::Ring { ring: ConsoleRing::new(page), hypervisor, port },
+        None => Console::Hypervisor(hypervisor),
+    });
+}
+
+fn find_ring(hypervisor: Hypervisor) -> Option<(GuestPage<'static>, u32)> {
+    let param = |index| hypervisor.hvm_get_param(index).ok().filter(|value| *value != 0);
+    let gfn = param(CONSOLE_PFN).filter(|gfn| *gfn < MAPPED_GFN_COUNT)?;
+    let port = u32::try_from(param(CONSOLE_EVTCHN)?).ok()?;
+    let address = usize::try_from(gfn).ok()? * PAGE_SIZE;
+    let page = core::ptr::with_exposed_provenance::<[AtomicU64; PAGE_SIZE / 8]>(address);
+    // SAFETY: Xen's toolstack has put the ring there, outside the memory of the memory map, and it stays; it
+    // is only ever reached as atomics.
+    Some((GuestPage::from_words(unsafe { &*page }), port))
+}
+
+/// Writes one log line, which ends with its line break.
+pub fn write_log(line: &[u8]) {
+    match CONSOLE.get() {
+        Some(Console::Ring { ring, hypervisor, port }) => {
+            write_ring(ring, *port, line.strip_suffix(b"\n").unwrap_or(line));
+            // A port that cannot be notified is no reason to stop.
+            let _ = hypervisor.send_event(*port);
+        }
+        Some(Console::Hypervisor(hypervisor)) => hypervisor.write_console(line),
+        None => write_serial(line),
+    }
+}
+
+/// Writes a line, or counts it as lost. While any are, nothing is waited for: once is enough.
+fn write_ring(ring: &ConsoleRing, port: u32, text: &[u8]) {
+    let lost_count = LOST_COUNT.load(Ordering::Relaxed);
+    let needed = text.len() + LINE_BREAK.len() + LOSS_NOTE_SIZE_MAX;
+    if lost_count == 0 {
+        wait_until(port, STUB_DOMAIN_CONSOLE_WAIT_US_MAX, || ring.room() >= needed);
+    }
+    if ring.room() < needed {
+        LOST_COUNT.store(lost_count.saturating_add(1), Ordering::Relaxed);
+        return;
+    }
+    if lost_count > 0 {
+        let note = format_args!("{lost_count} lines of the log were lost: nobody took them\r\n");
+        let note = FixedText::<LOSS_NOTE_SIZE_MAX>::format(note);
+        ring.write(note.as_str().as_bytes());
+        LOST_COUNT.store(0, Ordering::Relaxed);
+    }
+    ring.write(text);
+    ring.write(LINE_BREAK);
+}
+
+/// Waits until the lines so far have been taken, for a while: what a domain leaves when it ends may be lost.
+pub fn drain() {
+    if let Some(Console::Ring { ring, port, .. }) = CONSOLE.get() {
+        wait_until(*port, STUB_DOMAIN_CONSOLE_DRAIN_US_MAX, || ring.is_empty());
+    }
+}
+
+/// xenconsoled notifies the port when it has taken something; a step is short in case it does not.
+fn wait_until(port: u32, duration_us: u64, is_so: impl Fn() -> bool) {
+    const STEP_US: u64 = 1_000;
+    let deadline_us = clock::monotonic_us() + duration_us;
+    while !is_so() && clock::monotonic_us() < deadline_us {
+        shared_info::take_event(port);
+        if is_so() || clock::wait(&[port], STEP_US).is_err() {
+            break;
+        }
+    }
+}
+
+fn write_serial(line: &[u8]) {
+    for byte in line {
+        if *byte == b'\n' {
+            write_serial_byte(b'\r');
+        }
+        write_serial_byte(*byte);
+    }
+}
+
+fn write_serial_byte(byte: u8) {
+    for _ in 0..SERIAL_LOOKS_MAX {
+        // SAFETY: the serial port touches no memory.
+        if unsafe { ports::read(SERIAL_STATUS) } & SERIAL_IS_EMPTY != 0 {
+            break;
+        }
+    }
+    // SAFETY: as above.
+    unsafe { ports::write(SERIAL, byte) };
+}
+
+const _: () = assert!(
+    LOG_LINE_SIZE_MAX + LOSS_NOTE_SIZE_MAX < 2048,
+    "the ring has room for the longest line"
+);
