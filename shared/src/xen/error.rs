@@ -47,6 +47,7 @@ operations! {
     SetPagingMempoolSize = "XEN_DOMCTL_set_paging_mempool_size",
     MaximumGpfn = "XENMEM_maximum_gpfn",
     AddToPhysmap = "XENMEM_add_to_physmap",
+    MemoryMap = "XENMEM_memory_map",
     RemoveFromPhysmap = "XENMEM_remove_from_physmap",
     PopulatePhysmap = "XENMEM_populate_physmap",
     ClaimPages = "XENMEM_claim_pages",

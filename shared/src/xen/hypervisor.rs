@@ -10,7 +10,9 @@ use xen_sys::{
 };
 
 use super::hvm_params::{HVMOP_GET_PARAM, HvmParam};
-use super::physmap::{AddToPhysmap, XENMAPSPACE_SHARED_INFO, XENMEM_ADD_TO_PHYSMAP};
+use super::physmap::{
+    AddToPhysmap, MemoryMap, XENMAPSPACE_SHARED_INFO, XENMEM_ADD_TO_PHYSMAP, XENMEM_MEMORY_MAP,
+};
 use super::stub::HypercallInstruction;
 use super::{DOMID_SELF, Errno, Operation, Plain, XENVER_VERSION, XenError, XenVersion};
 use crate::platform::stubdom::hypercall::{hypercall, is_xen_there};
@@ -29,6 +31,26 @@ const _: () = assert!(size_of::<SchedPoll>() == size_of::<xen_sys::sched_poll>()
 
 // SAFETY: integers only.
 unsafe impl Plain for SchedPoll {}
+
+/// One range of a domain's memory map, as a PC's firmware tells it (struct e820entry, arch-x86/hvm/e820.h).
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryMapEntry {
+    /// Its first address.
+    pub address: u64,
+    /// Its bytes.
+    pub size: u64,
+    /// What is there.
+    pub kind: u32,
+}
+
+impl MemoryMapEntry {
+    /// The `kind` of memory.
+    pub const RAM: u32 = 1;
+}
+
+// SAFETY: integers only.
+unsafe impl Plain for MemoryMapEntry {}
 
 /// Why a domain ends (SHUTDOWN_*, sched.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +126,21 @@ impl Hypervisor {
         self.structure_call(__HYPERVISOR_memory_op, XENMEM_ADD_TO_PHYSMAP, &mut argument)
             .map_err(|errno| XenError::of_host(Operation::AddToPhysmap, errno))?;
         Ok(())
+    }
+
+    /// Fills `entries` with this domain's memory map, and returns how many there are of it.
+    ///
+    /// # Errors
+    /// ENOSYS when its builder has not told it.
+    pub fn memory_map(self, entries: &mut [MemoryMapEntry]) -> Result<usize, XenError> {
+        let mut argument = MemoryMap {
+            entry_count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+            padding: 0,
+            entries: entries.as_mut_ptr().expose_provenance() as u64,
+        };
+        self.structure_call(__HYPERVISOR_memory_op, XENMEM_MEMORY_MAP, &mut argument)
+            .map_err(|errno| XenError::of_host(Operation::MemoryMap, errno))?;
+        Ok(entries.len().min(argument.entry_count as usize))
     }
 
     /// Sends an event to the other end of `port`.

@@ -60,7 +60,7 @@ pub use hvm_params::params;
 #[cfg(not(stubdom))]
 pub use hypercall::Xen;
 #[cfg(stubdom)]
-pub use hypervisor::{Hypervisor, ShutdownReason};
+pub use hypervisor::{Hypervisor, MemoryMapEntry, ShutdownReason};
 #[cfg(not(stubdom))]
 pub use log_dirty::LogDirtyStats;
 pub use open_error::{XenOpenError, XenVersion};

@@ -16,7 +16,7 @@ global_asm!(
 /// Page tables and directories of the first 4 GiB, as boot.s lays them out.
 pub const PAGE_TABLE_ENTRY_COUNT: usize = 4 * 512;
 
-const _: () = assert!(MAPPED_BY_PAGES as usize == PAGE_TABLE_ENTRY_COUNT * PAGE_SIZE);
+const _: () = assert!(MAPPED_BY_PAGES == (PAGE_TABLE_ENTRY_COUNT * PAGE_SIZE) as u64);
 
 unsafe extern "C" {
     // linker/stubdom.ld

@@ -1,5 +1,4 @@
-//! Memory that nobody uses yet: what is left of the domain's memory after its image and what its builder put
-//! there. Taken once, at start, and never given back.
+//! Memory that nobody uses yet: what is left of the domain's memory after its image. Taken once, at start, and never given back.
 
 use core::ops::Range;
 
@@ -21,17 +20,17 @@ impl FreeMemory {
         self.0.clone()
     }
 
-    /// What is free of `ranges`, in one piece: in each of them, what lies above everything that is `used`
-    /// there; the largest such piece below `end`, in whole pages.
-    pub fn find(ranges: impl Iterator<Item = Range<u64>>, used: &[Range<u64>], end: u64) -> Self {
+    /// The largest piece of `ram` that is free, below `end` and in whole pages: in each range what lies
+    /// above `used`, if that is in it.
+    pub fn find(ram: &[Range<u64>], used: &Range<u64>, end: u64) -> Self {
         let page = PAGE_SIZE as u64;
-        let free = |range: Range<u64>| {
-            let range_end = range.end.min(end) / page * page;
-            let overlapping = used.iter().filter(|it| it.start < range_end && it.end > range.start);
-            let start = overlapping.fold(range.start, |start, it| start.max(it.end));
-            start.next_multiple_of(page)..range_end
+        let free = |range: &Range<u64>| {
+            let is_used = used.start < range.end && used.end > range.start;
+            let start = if is_used { used.end } else { range.start };
+            start.next_multiple_of(page)..range.end.min(end) / page * page
         };
-        let largest = ranges.map(free).max_by_key(|range| range.end.saturating_sub(range.start));
+        let largest =
+            ram.iter().map(free).max_by_key(|range| range.end.saturating_sub(range.start));
         let Range { start, end } = largest.unwrap_or(0..0);
         match (usize::try_from(start), usize::try_from(end)) {
             (Ok(start), Ok(end)) if start < end => Self(start..end),
@@ -62,21 +61,15 @@ impl FreeMemory {
 mod tests {
     use super::*;
 
-    fn find(ranges: &[Range<u64>], used: &[Range<u64>], end: u64) -> Range<usize> {
-        FreeMemory::find(ranges.iter().cloned(), used, end).0
-    }
-
     #[test]
-    fn the_largest_range_above_what_is_used_is_free() {
-        let ranges = [0..0x9_f000, 0x10_0000..0x800_0800];
-        let used = [0x20_0000..0x31_0000, 0x31_0000..0x31_0123, 0x1000..0x2000];
-        assert_eq!(find(&ranges, &used, 1 << 32), 0x31_1000..0x800_0000);
-        assert_eq!(find(&ranges, &[], 1 << 32), 0x10_0000..0x800_0000);
-        assert_eq!(find(&ranges, &[], 0x40_0000), 0x10_0000..0x40_0000);
-        // Something at the very end takes the range away.
-        let used = [0x20_0000..0x31_0000, 0x7ff_f000..0x800_0800];
-        assert_eq!(find(&ranges, &used, 1 << 32), 0..0x9_f000);
-        assert_eq!(find(&[], &[], 1 << 32), 0..0);
+    fn the_largest_piece_above_the_image_is_free() {
+        let ram = [0..0x9_f000, 0x10_0000..0x800_0800];
+        let find = |used: Range<u64>, end| FreeMemory::find(&ram, &used, end).0;
+        assert_eq!(find(0..0x31_0123, 1 << 32), 0x31_1000..0x800_0000);
+        assert_eq!(find(0..0, 1 << 32), 0x10_0000..0x800_0000);
+        assert_eq!(find(0..0x20_0000, 0x40_0000), 0x20_0000..0x40_0000);
+        assert_eq!(find(0x20_0000..0x7ff_f123, 1 << 32), 0..0x9_f000);
+        assert_eq!(FreeMemory::find(&[], &(0..0), 1 << 32).0, 0..0);
     }
 
     #[test]

@@ -36,11 +36,11 @@ const NO_PORT: u32 = u32::MAX;
 /// `start_info` is what boot.s was given in ebx.
 pub unsafe fn start(start_info: u64, main: fn(Start) -> ExitStatus) -> ! {
     exceptions::report_from_now_on();
+    let hypervisor = Hypervisor::find();
     // SAFETY: as the caller says; nobody has written to memory outside the image yet.
-    let info = unsafe { StartInfo::read(start_info) };
+    let info = unsafe { StartInfo::read(start_info, hypervisor) };
     paging::protect();
     processor_state::switch_avx_on();
-    let hypervisor = Hypervisor::find();
     if let Some(hypervisor) = hypervisor {
         HYPERVISOR.call_once(|| hypervisor);
         let mapped = shared_info::map(hypervisor);
@@ -59,7 +59,7 @@ pub unsafe fn start(start_info: u64, main: fn(Start) -> ExitStatus) -> ! {
         );
         exit(ExitStatus::Failed)
     };
-    // SAFETY: it is memory of this domain that neither the image nor the builder uses.
+    // SAFETY: it is memory of this domain outside the image, of which nothing is needed any more.
     unsafe { memory::hand_out(&free_memory) };
     exit(main(Start { command_line, memory_size, hypervisor }))
 }

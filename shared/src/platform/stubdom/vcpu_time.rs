@@ -32,7 +32,7 @@ impl VcpuTime {
         let since = cycles.saturating_sub(self.tsc_timestamp);
         let shift = u32::from(self.tsc_shift.unsigned_abs()).min(63);
         let shifted = if self.tsc_shift < 0 { since >> shift } else { since << shift };
-        let passed = u128::from(shifted) * u128::from(self.tsc_to_system_mul) >> 32;
+        let passed = (u128::from(shifted) * u128::from(self.tsc_to_system_mul)) >> 32;
         self.system_time_ns.wrapping_add(u64::try_from(passed).unwrap_or(u64::MAX))
     }
 }
