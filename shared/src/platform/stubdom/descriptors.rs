@@ -3,12 +3,8 @@
 
 /// Selector of 64-bit code, in boot.s and here.
 const CODE_SELECTOR: u16 = 0x08;
-/// Exceptions of the processor; the entries of all others are missing.
-pub const EXCEPTION_COUNT: usize = 32;
 /// Bytes of a 64-bit task state segment.
 const TASK_STATE_SIZE: usize = 104;
-/// Where in it the first of the stacks for exceptions is named, in words of 32 bits.
-const FIRST_STACK_WORD: usize = 9;
 
 /// An interrupt gate, present and for the kernel, to `handler` on the task's first exception stack.
 const fn gate(handler: u64) -> [u64; 2] {
@@ -35,9 +31,13 @@ mod loaded {
     use core::arch::asm;
     use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-    use super::{EXCEPTION_COUNT, FIRST_STACK_WORD, TASK_STATE_SIZE, gate, task_descriptor};
+    use super::{TASK_STATE_SIZE, gate, task_descriptor};
 
+    /// Exceptions of the processor; gates for anything else are missing.
+    const EXCEPTION_COUNT: usize = 32;
     const TASK_SELECTOR: u16 = 0x18;
+    /// Where in the task's state the first of the stacks for exceptions is named, in words of 32 bits.
+    const FIRST_STACK_WORD: usize = 9;
     const STACK_SIZE: usize = 16 * 1024;
 
     /// Null, code, data (as in boot.s), and the two halves of the task's.

@@ -28,12 +28,12 @@ pub mod exception_report;
 #[cfg(stubdom)]
 mod exceptions;
 pub mod faults;
-mod free_memory;
+pub mod free_memory;
 #[cfg(stubdom)]
 pub mod hypercall;
 #[cfg(stubdom)]
 pub mod memory;
-mod paging;
+pub mod paging;
 #[cfg(stubdom)]
 mod ports;
 #[cfg(stubdom)]

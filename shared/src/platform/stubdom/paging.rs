@@ -51,7 +51,6 @@ pub fn protect() {
     use core::sync::atomic::Ordering;
 
     use super::boot::{image, page_directories, page_tables};
-
     use crate::platform::memory::HUGE_PAGE_SIZE;
 
     let image = image();
