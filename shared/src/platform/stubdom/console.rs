@@ -3,15 +3,13 @@
 //!
 //! A console that nobody empties holds up nothing: its lines are lost, and counted.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
 
 use spin::Once;
 
 use super::console_ring::ConsoleRing;
 use super::{clock, ports, shared_info};
 use crate::limits::{PAGE_SIZE, STUB_DOMAIN_CONSOLE_DRAIN_US_MAX, STUB_DOMAIN_CONSOLE_WAIT_US_MAX};
-use crate::platform::log::LOG_LINE_SIZE_MAX;
-use crate::text::FixedText;
 use crate::xen::params::{CONSOLE_EVTCHN, CONSOLE_PFN};
 use crate::xen::{GuestPage, Hypervisor};
 
@@ -25,10 +23,6 @@ const SERIAL_LOOKS_MAX: u32 = 100_000;
 /// gfns above have no place in what paging.rs maps.
 const MAPPED_GFN_COUNT: u64 = (4 << 30) / PAGE_SIZE as u64;
 
-const LINE_BREAK: &[u8] = b"\r\n";
-/// Bytes for the line that says how many were lost.
-const LOSS_NOTE_SIZE_MAX: usize = 80;
-
 #[derive(Debug)]
 enum Console {
     Ring { ring: ConsoleRing, hypervisor: Hypervisor, port: u32 },
@@ -36,7 +30,6 @@ enum Console {
 }
 
 static CONSOLE: Once<Console> = Once::new();
-static LOST_COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// From here on lines go to the console that Xen gives this domain.
 pub fn open(hypervisor: Hypervisor) {
@@ -61,34 +54,18 @@ fn find_ring(hypervisor: Hypervisor) -> Option<(GuestPage<'static>, u32)> {
 pub fn write_log(line: &[u8]) {
     match CONSOLE.get() {
         Some(Console::Ring { ring, hypervisor, port }) => {
-            write_ring(ring, *port, line.strip_suffix(b"\n").unwrap_or(line));
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
+            // Waiting once is enough: a console that has lost a line is not waited for.
+            if !ring.is_losing() {
+                wait_until(*port, STUB_DOMAIN_CONSOLE_WAIT_US_MAX, || ring.has_room_for(text));
+            }
+            ring.write_line(text);
             // A port that cannot be notified is no reason to stop.
             let _ = hypervisor.send_event(*port);
         }
         Some(Console::Hypervisor(hypervisor)) => hypervisor.write_console(line),
         None => write_serial(line),
     }
-}
-
-/// Writes a line, or counts it as lost. While any are, nothing is waited for: once is enough.
-fn write_ring(ring: &ConsoleRing, port: u32, text: &[u8]) {
-    let lost_count = LOST_COUNT.load(Ordering::Relaxed);
-    let needed = text.len() + LINE_BREAK.len() + LOSS_NOTE_SIZE_MAX;
-    if lost_count == 0 {
-        wait_until(port, STUB_DOMAIN_CONSOLE_WAIT_US_MAX, || ring.room() >= needed);
-    }
-    if ring.room() < needed {
-        LOST_COUNT.store(lost_count.saturating_add(1), Ordering::Relaxed);
-        return;
-    }
-    if lost_count > 0 {
-        let note = format_args!("{lost_count} lines of the log were lost: nobody took them\r\n");
-        let note = FixedText::<LOSS_NOTE_SIZE_MAX>::format(note);
-        ring.write(note.as_str().as_bytes());
-        LOST_COUNT.store(0, Ordering::Relaxed);
-    }
-    ring.write(text);
-    ring.write(LINE_BREAK);
 }
 
 /// Waits until the lines so far have been taken, for a while: what a domain leaves when it ends may be lost.
@@ -129,8 +106,3 @@ fn write_serial_byte(byte: u8) {
     // SAFETY: as above.
     unsafe { ports::write(SERIAL, byte) };
 }
-
-const _: () = assert!(
-    LOG_LINE_SIZE_MAX + LOSS_NOTE_SIZE_MAX < 2048,
-    "the ring has room for the longest line"
-);
