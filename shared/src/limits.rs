@@ -263,3 +263,19 @@ pub const DESCRIPTION_SIZE_MAX: usize = DOMAIN_NAME_SIZE_MAX + 74;
 /// Epoch 1 is the full copy and epoch 2 what was written until the backup had worked that off:
 /// both may take seconds, in which output passes as before. So nothing may hang on them.
 pub const EPOCH_REVIVABLE_FIRST: u64 = 3;
+
+/// Bytes of a stub domain's stack; a page that is not mapped lies below it.
+pub const STUB_DOMAIN_STACK_SIZE: usize = 1024 * 1024;
+
+/// Bytes of a stub domain's command line, its closing zero included (MAX_GUEST_CMDLINE of Xen's xen.h). A
+/// longer one is refused.
+pub const STUB_DOMAIN_COMMAND_LINE_SIZE_MAX: usize = 1024;
+
+/// Ranges of a stub domain's memory map (E820_MAX of Xen and QEMU). One with more is refused.
+pub const STUB_DOMAIN_MEMORY_RANGE_COUNT_MAX: usize = 128;
+
+/// Microseconds that a log line waits for room in a stub domain's console; then it is lost, and counted.
+pub const STUB_DOMAIN_CONSOLE_WAIT_US_MAX: u64 = 20_000;
+
+/// Microseconds that a stub domain waits at its end until its last lines are taken.
+pub const STUB_DOMAIN_CONSOLE_DRAIN_US_MAX: u64 = 1_000_000;

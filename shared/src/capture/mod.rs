@@ -11,59 +11,37 @@
 //! and numbers. The rest asks Xen and moves pages; when to do so, and what becomes of the gate
 //! and the link, is the caller's business.
 
-#[cfg(target_os = "linux")]
 mod checkpoint;
 pub mod discovery;
-#[cfg(target_os = "linux")]
 mod domain_log;
-#[cfg(target_os = "linux")]
 pub mod drain;
-#[cfg(target_os = "linux")]
 mod error;
-#[cfg(target_os = "linux")]
 mod full_copy;
-#[cfg(target_os = "linux")]
 mod inquiry;
-#[cfg(target_os = "linux")]
 mod locate;
 pub mod log_policy;
-#[cfg(target_os = "linux")]
 pub mod logged_guest;
-#[cfg(target_os = "linux")]
 mod logging;
-#[cfg(target_os = "linux")]
 mod memory;
-#[cfg(target_os = "linux")]
 mod output;
 pub mod pacing;
 pub mod page;
 pub mod page_table;
-#[cfg(target_os = "linux")]
 mod pause;
-#[cfg(target_os = "linux")]
 pub mod preconditions;
-#[cfg(target_os = "linux")]
 pub mod predrain;
 pub mod scan;
-#[cfg(target_os = "linux")]
 mod session;
-#[cfg(target_os = "linux")]
 mod shared_pages;
 mod surroundings;
 pub mod xenstore_traffic;
 
-#[cfg(target_os = "linux")]
 pub use checkpoint::CheckpointReport;
-#[cfg(target_os = "linux")]
 pub use error::{CaptureError, ShutdownReason};
-#[cfg(target_os = "linux")]
 pub use full_copy::{FullCopy, FullCopyProgress};
-#[cfg(target_os = "linux")]
 pub use output::EpochOutput;
-#[cfg(target_os = "linux")]
 pub use session::Capture;
 pub use surroundings::Surroundings;
 
 /// A connection to xenstored.
-#[cfg(target_os = "linux")]
 pub type Store = crate::xen::xenstore::Xenstore<crate::platform::linux::xenbus::XenstoreConnection>;

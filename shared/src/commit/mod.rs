@@ -15,34 +15,22 @@
 pub mod aside;
 mod complete_epoch;
 mod decoding;
-#[cfg(target_os = "linux")]
 mod fault;
 mod intake;
-#[cfg(target_os = "linux")]
 mod mark;
 mod provision;
-#[cfg(target_os = "linux")]
 mod replica;
-#[cfg(target_os = "linux")]
 mod session;
-#[cfg(target_os = "linux")]
 mod session_event;
 pub mod staging;
 mod staging_fault;
-#[cfg(target_os = "linux")]
 mod twin;
-#[cfg(target_os = "linux")]
 mod twin_config;
 pub mod twin_memory;
 
-#[cfg(target_os = "linux")]
 pub use fault::CommitFault;
 pub use intake::{Intake, IntakeFault};
-#[cfg(target_os = "linux")]
 pub use replica::{Mismatch, Replica};
-#[cfg(target_os = "linux")]
 pub use session::{Commit, TwinHost};
-#[cfg(target_os = "linux")]
 pub use session_event::{CommitEvent, CommitOptions};
-#[cfg(target_os = "linux")]
 pub use twin::{Twin, TwinFault};

@@ -37,6 +37,8 @@ mod flight;
 mod framing;
 mod leaving;
 mod multi_port;
+#[cfg(not(stubdom))]
+mod packet_port;
 mod paths;
 mod port;
 mod primary;

@@ -3,14 +3,13 @@
 use core::fmt;
 use core::ops::Range;
 
-use super::{Interface, LinkEvent};
+use super::LinkEvent;
 use crate::limits::FRAME_SIZE_MAX;
-use crate::platform::linux::packet_socket::{PacketSocket, PacketSocketError};
 use crate::ring::ProcessFigures;
 use crate::wire::ETHERNET_HEADER_SIZE;
 
 /// Frames in a batch.
-const BATCH_FRAMES: usize = 16;
+pub(super) const BATCH_FRAMES: usize = 16;
 /// Bytes for each frame of a batch; more than a frame has, and a multiple of a cache line.
 const FRAME_AREA_SIZE: usize = (ETHERNET_HEADER_SIZE + FRAME_SIZE_MAX).next_multiple_of(64);
 
@@ -156,42 +155,6 @@ pub trait FramePort {
     /// # Errors
     /// The port cannot be used any more.
     fn wait(&mut self, duration_us: u64) -> Result<(), Self::Error>;
-}
-
-impl FramePort for PacketSocket {
-    type Error = PacketSocketError;
-
-    fn receive(&mut self, batch: &mut FrameBatch) -> Result<(), Self::Error> {
-        batch.fill(|area, frame_size_max, sizes| self.receive_batch(area, frame_size_max, sizes))
-    }
-
-    fn send(
-        &mut self,
-        _: u64,
-        batch: &mut FrameBatch,
-        which: Range<usize>,
-        _: usize,
-    ) -> Result<usize, Self::Error> {
-        let mut frames: [&[u8]; BATCH_FRAMES] = [&[]; BATCH_FRAMES];
-        let mut count = 0;
-        for (target, frame) in frames.iter_mut().zip(batch.frames_of(which)) {
-            *target = frame;
-            count += 1;
-        }
-        self.send_batch(&frames[..count])
-    }
-
-    fn wait(&mut self, duration_us: u64) -> Result<(), Self::Error> {
-        self.wait_readable(duration_us);
-        Ok(())
-    }
-}
-
-impl Interface for PacketSocket {
-    fn wait_for_any(interfaces: &mut [Self], duration_us: u64) -> Result<(), Self::Error> {
-        Self::wait_any_readable(interfaces, duration_us);
-        Ok(())
-    }
 }
 
 /// The process's surroundings, beside its interface and ring.

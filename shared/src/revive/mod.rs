@@ -19,29 +19,20 @@
 pub mod check;
 mod error;
 mod events;
-#[cfg(target_os = "linux")]
 mod interlude;
-#[cfg(target_os = "linux")]
 mod memory;
 mod plan;
-#[cfg(target_os = "linux")]
 mod reconnect;
 mod report;
-#[cfg(target_os = "linux")]
 mod revival;
 mod shared_info;
-#[cfg(target_os = "linux")]
 mod stub;
-#[cfg(target_os = "linux")]
 mod watch;
-#[cfg(target_os = "linux")]
 mod xenstore;
 
 pub use error::ReviveError;
 pub use report::ReviveReport;
-#[cfg(target_os = "linux")]
 pub use revival::{Revival, ReviveEvent};
-#[cfg(target_os = "linux")]
 pub use xenstore::Store;
 
 /// The host's monotonic clock, in microseconds.

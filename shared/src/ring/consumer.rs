@@ -126,7 +126,7 @@ impl Consumer {
     }
 
     /// The slot of entry `index`. Pass the bytes on, decide nothing by them: see
-    /// [`SharedMemory::page`](crate::platform::linux::memory::SharedMemory::page).
+    /// [`SharedMemory::page`](crate::platform::memory::SharedMemory::page).
     #[must_use]
     pub fn page(&self, index: u64) -> &[u8; PAGE_SIZE] {
         self.view.memory.page(self.view.slot_offset(self.slot(index)))

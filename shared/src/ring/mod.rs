@@ -43,7 +43,7 @@ pub use entry::{Encoding, Entry, EntryKind, RingError};
 pub use producer::Producer;
 pub use session::{GoodbyeReason, Parting, Phase, RefusalText};
 
-use crate::platform::linux::memory::{MemoryError, SharedMemory};
+use crate::platform::memory::{MemoryError, SharedMemory};
 use view::View;
 
 /// A ring that no half has taken yet: made once, before the program splits into two processes.

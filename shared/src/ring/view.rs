@@ -6,7 +6,7 @@ use core::sync::atomic::AtomicU64;
 use super::entry::{ENTRY_SIZE, ENTRY_WORD_COUNT};
 use super::{MemoryError, SharedMemory};
 use crate::limits::{PAGE_SIZE, RING_ENTRY_COUNT_MAX};
-use crate::platform::linux::memory::HUGE_PAGE_SIZE;
+use crate::platform::memory::HUGE_PAGE_SIZE;
 
 /// Indexes lie two cache lines apart, since processors fetch lines in pairs.
 const HEAD_OFFSET: usize = 0;

@@ -9,14 +9,12 @@ use xen_sys::{
 };
 
 use super::{
-    DOMID_DOM0, Domid, Errno, HypercallBuffer, Operation, Plain, XenError, XenOpenError, XenVersion,
+    DOMID_DOM0, Domid, Errno, HypercallBuffer, Operation, Plain, XENVER_VERSION, XenError,
+    XenOpenError, XenVersion,
 };
 use crate::limits::{HVM_CONTEXT_SIZE_MAX, PAGE_SIZE};
 use crate::platform::linux::privcmd::Privcmd;
 use crate::platform::linux::privcmd_buffer::Bounce;
-
-/// XENVER_version (version.h).
-const XENVER_VERSION: u64 = 0;
 
 /// Where the argument structure lies in the bounce pages.
 pub(super) const ARGUMENT_OFFSET: usize = 0;
@@ -107,12 +105,9 @@ impl Xen {
         let result = unsafe {
             self.privcmd.hypercall(__HYPERVISOR_xen_version, [XENVER_VERSION, 0, 0, 0, 0])
         };
-        let version =
-            result.map_err(|errno| XenError::of_host(Operation::XenVersion, errno))?.to_le_bytes();
-        Ok(XenVersion {
-            major: u16::from_le_bytes([version[2], version[3]]),
-            minor: u16::from_le_bytes([version[0], version[1]]),
-        })
+        result
+            .map(XenVersion::of_word)
+            .map_err(|errno| XenError::of_host(Operation::XenVersion, errno))
     }
 
     fn negotiate_domctl_interface(&mut self) -> Result<(), XenOpenError> {

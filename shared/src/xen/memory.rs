@@ -1,6 +1,7 @@
 //! A domain's physical map: what lies at which gfn (xen/include/public/memory.h).
 
 use super::hypercall::DATA_OFFSET;
+use super::physmap::{AddToPhysmap, XENMAPSPACE_SHARED_INFO, XENMEM_ADD_TO_PHYSMAP};
 use super::{Domid, Errno, Operation, Plain, Xen, XenError};
 
 /// XEN_DOMCTL_getpageframeinfo3 (domctl.h): asks for the pages of a list.
@@ -12,12 +13,10 @@ const PAGE_FRAME_INFO_NONE: u64 = 0xf << 28;
 
 const XENMEM_DECREASE_RESERVATION: u32 = 1;
 const XENMEM_POPULATE_PHYSMAP: u32 = 6;
-const XENMEM_ADD_TO_PHYSMAP: u32 = 7;
 const XENMEM_MAXIMUM_GPFN: u32 = 14;
 const XENMEM_REMOVE_FROM_PHYSMAP: u32 = 15;
 const XENMEM_CLAIM_PAGES: u32 = 24;
 
-const XENMAPSPACE_SHARED_INFO: u32 = 0;
 const XENMAPSPACE_GRANT_TABLE: u32 = 1;
 /// XENMAPIDX_grant_table_status: the index counts status frames (grant table version 2).
 const GRANT_TABLE_STATUS: u32 = 0x8000_0000;
@@ -44,22 +43,6 @@ struct MemoryDomain {
 
 // SAFETY: integers only.
 unsafe impl Plain for MemoryDomain {}
-
-/// struct xen_add_to_physmap.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct AddToPhysmap {
-    domid: Domid,
-    size: u16,
-    space: u32,
-    index: u64,
-    gfn: u64,
-}
-
-const _: () = assert!(size_of::<AddToPhysmap>() == 24);
-
-// SAFETY: integers only.
-unsafe impl Plain for AddToPhysmap {}
 
 /// struct xen_remove_from_physmap.
 #[repr(C)]

@@ -4,66 +4,77 @@
 //! each file names its header. Everything here is a thin, checked form of one hypercall or one
 //! structure in shared memory: it knows sizes, errors and versions, and leaves all policy (when
 //! to pause, which pages, what to rebuild) to `capture` and `revive`. How a hypercall reaches Xen
-//! is the platform's business (`platform::linux::privcmd`).
+//! is the platform's business (`platform::linux::privcmd`, `platform::stubdom::hypercall`). Most files are
+//! for dom0; what a domain asks for itself is in `hypervisor`.
 
 #![allow(unsafe_code)]
 
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 mod domain_info;
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 mod domctl;
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 mod domctl_context;
 mod errno;
 mod error;
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 mod event_channel;
 pub mod grant_table;
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 mod grant_table_op;
 mod guest_page;
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 pub mod hvm;
 pub mod hvm_context;
 #[cfg(test)]
 mod hvm_context_tests;
 mod hvm_context_writer;
 mod hvm_cpu;
-#[cfg(target_os = "linux")]
+mod hvm_params;
+#[cfg(not(stubdom))]
 mod hypercall;
-#[cfg(target_os = "linux")]
+#[cfg(stubdom)]
+mod hypervisor;
+#[cfg(not(stubdom))]
 mod log_dirty;
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 mod memory;
 mod open_error;
+mod physmap;
 mod plain;
 pub mod stub;
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 mod watchdog;
 pub mod xenstore;
 
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 pub use domain_info::{DomainInfo, VcpuInfo};
 pub use errno::Errno;
 pub use error::{Operation, XenError};
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 pub use event_channel::{EventChannelStatus, EventChannelStatusKind};
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 pub use grant_table_op::GrantTableSize;
 pub use guest_page::GuestPage;
-#[cfg(target_os = "linux")]
+pub use hvm_params::params;
+#[cfg(not(stubdom))]
 pub use hypercall::Xen;
-#[cfg(target_os = "linux")]
+#[cfg(stubdom)]
+pub use hypervisor::{Hypervisor, MemoryMapEntry, ShutdownReason};
+#[cfg(not(stubdom))]
 pub use log_dirty::LogDirtyStats;
 pub use open_error::{XenOpenError, XenVersion};
 pub use plain::Plain;
 
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 pub use crate::platform::linux::privcmd_buffer::HypercallBuffer;
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 pub use crate::platform::linux::privcmd_frames::{Access, FrameMapping};
-#[cfg(target_os = "linux")]
+#[cfg(not(stubdom))]
 pub use crate::platform::linux::privcmd_memory::GuestMemory;
+
+/// XENVER_version (version.h).
+const XENVER_VERSION: u64 = 0;
 
 /// A domain's number, as `xl list` shows it (domid_t, xen.h).
 pub type Domid = u16;

@@ -13,6 +13,17 @@ pub struct XenVersion {
     pub minor: u16,
 }
 
+impl XenVersion {
+    /// The version in the answer to XENVER_version.
+    pub(super) const fn of_word(word: u32) -> Self {
+        let [minor_low, minor_high, major_low, major_high] = word.to_le_bytes();
+        Self {
+            major: u16::from_le_bytes([major_low, major_high]),
+            minor: u16::from_le_bytes([minor_low, minor_high]),
+        }
+    }
+}
+
 impl fmt::Display for XenVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)

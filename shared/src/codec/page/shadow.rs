@@ -7,8 +7,8 @@
 //! The memory begins with the tags, of which each set's fill a cache line, and the pages follow.
 
 use crate::limits::PAGE_SIZE;
-use crate::platform::linux::memory::MemoryError;
-use crate::platform::linux::private_memory::PrivatePages;
+use crate::platform::memory::MemoryError;
+use crate::platform::private_memory::PrivatePages;
 
 /// Places that a page can lie in.
 const WAYS: usize = 8;

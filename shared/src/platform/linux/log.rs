@@ -1,29 +1,13 @@
-//! Log lines on stderr: one event, one line, one write, so that lines of two processes never mix.
-//!
-//! The lines carry neither a time nor a name: whatever collects the stderr of a service (an init,
-//! a journal, a terminal) adds its own.
+//! The standard streams: log lines go to stderr, text for people to stdout.
 
 use core::fmt::{self, Write};
 
-/// Bytes of a log line; what is longer is cut, and the cut is shown by three dots.
-pub const LOG_LINE_SIZE_MAX: usize = 512;
-
-const CUT: &[u8] = b"...\n";
-
-/// Writes one log line: `log!("epoch {epoch} was acknowledged")`.
-#[macro_export]
-macro_rules! log {
-    ($($argument:tt)*) => {
-        $crate::platform::linux::log::write_line(core::format_args!($($argument)*))
-    };
-}
-
-/// Writes one line to stderr. What cannot be written is lost: there is nowhere left to say so.
-pub fn write_line(line: fmt::Arguments<'_>) {
-    let text = LineBuffer::format(line);
+/// Writes a log line to stderr, in one write. What cannot be written is lost: there is nowhere left to
+/// say so.
+pub fn write_log(line: &[u8]) {
     // SAFETY: no part of the program closes the standard streams.
     let stderr = unsafe { rustix::stdio::stderr() };
-    write_all(stderr, text.bytes());
+    write_all(stderr, line);
 }
 
 /// Writes text for people, such as a help page, to stdout, in as many writes as it takes.
@@ -47,61 +31,5 @@ fn write_all(file: rustix::fd::BorrowedFd<'_>, mut bytes: &[u8]) {
             Err(rustix::io::Errno::INTR) => {}
             Err(_) => return,
         }
-    }
-}
-
-struct LineBuffer {
-    bytes: [u8; LOG_LINE_SIZE_MAX],
-    size: usize,
-}
-
-impl LineBuffer {
-    fn format(line: fmt::Arguments<'_>) -> Self {
-        let mut buffer = Self { bytes: [0; LOG_LINE_SIZE_MAX], size: 0 };
-        if buffer.write_fmt(line).is_ok() {
-            buffer.bytes[buffer.size] = b'\n';
-            buffer.size += 1;
-        } else {
-            let start = buffer.size.min(LOG_LINE_SIZE_MAX - CUT.len());
-            buffer.bytes[start..start + CUT.len()].copy_from_slice(CUT);
-            buffer.size = start + CUT.len();
-        }
-        buffer
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.size]
-    }
-}
-
-impl Write for LineBuffer {
-    /// A line break inside a line would make two events of one, so it becomes a space.
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = LOG_LINE_SIZE_MAX - 1 - self.size;
-        for byte in text.bytes().take(room) {
-            self.bytes[self.size] = if byte == b'\n' { b' ' } else { byte };
-            self.size += 1;
-        }
-        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{LOG_LINE_SIZE_MAX, LineBuffer};
-
-    #[test]
-    fn a_line_stays_one_line() {
-        assert_eq!(LineBuffer::format(format_args!("a\nb {}", 7)).bytes(), b"a b 7\n");
-    }
-
-    #[test]
-    fn the_longest_line_is_whole_and_a_longer_one_is_cut() {
-        let whole = "x".repeat(LOG_LINE_SIZE_MAX - 1);
-        let line = LineBuffer::format(format_args!("{whole}"));
-        assert_eq!(line.bytes(), format!("{whole}\n").as_bytes());
-        let line = LineBuffer::format(format_args!("{whole}y"));
-        assert_eq!(line.bytes().len(), LOG_LINE_SIZE_MAX);
-        assert!(line.bytes().ends_with(b"x...\n"));
     }
 }

@@ -1,41 +1,16 @@
-//! Memory that two processes share: mapped once before `fork`, seen by both at the same bytes.
-//!
-//! A [`SharedMemory`] is one view of a region. Within a process the view is owned, so the borrow
-//! checker keeps its slices apart; what the *other* process does to the bytes no compiler sees.
-//! Hence the contract: words are atomics, and a reader takes bytes out of the region before it
-//! decides anything by them, since they may change under its hands if the other process is hostile.
-//! Which process may write which byte, and when, is the business of the room that lays the region
-//! out (`ring`).
+//! Shared memory of two processes: mapped once before `fork`, seen by both at the same bytes. Address
+//! space is all that it costs until bytes are touched.
 
 use core::fmt;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 use rustix::mm::{self, Advice, MapFlags, MremapFlags, ProtFlags};
 
 use crate::limits::PAGE_SIZE;
-
-/// Bytes of a huge page. It backs only what is aligned to as much in the region.
-pub const HUGE_PAGE_SIZE: usize = 2 * 1024 * 1024;
-
-/// One view of a region that this process shares with its children and with its other views.
-///
-/// The region starts zeroed. Address space is all that it costs until bytes are touched.
-pub struct SharedMemory {
-    base: NonNull<u8>,
-    size: usize,
-}
-
-// SAFETY: the view owns its mapping; nothing in it is tied to the thread that made it.
-unsafe impl Send for SharedMemory {}
-
-impl fmt::Debug for SharedMemory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedMemory").field("size", &self.size).finish_non_exhaustive()
-    }
-}
+pub use crate::platform::memory::{HUGE_PAGE_SIZE, SharedMemory};
 
 impl SharedMemory {
     /// Maps a zeroed region of `size` bytes, a multiple of [`PAGE_SIZE`], without reserving memory
@@ -72,63 +47,6 @@ impl SharedMemory {
         Ok(Self { base, size })
     }
 
-    /// Bytes in the region.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.size
-    }
-
-    /// The 64-bit word at byte `offset`, which must be a multiple of 8 inside the region.
-    #[must_use]
-    pub fn word(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset.is_multiple_of(8), "a word is aligned");
-        let address = self.at(offset, 8).cast();
-        // SAFETY: `at` checked the bounds, the offset is aligned, the mapping lives as long as the
-        // borrow, and words are only ever reached as atomics.
-        unsafe { AtomicU64::from_ptr(address) }
-    }
-
-    /// The 64-bit words of `range`, which is in bytes, both ends multiples of 8.
-    #[must_use]
-    pub fn words(&self, range: Range<usize>) -> &[AtomicU64] {
-        assert!(range.start.is_multiple_of(8) && range.end.is_multiple_of(8), "words are aligned");
-        assert!(range.start <= range.end, "a range has a length");
-        let address = self.at(range.start, range.end - range.start).cast::<AtomicU64>();
-        // SAFETY: `at` checked the bounds, the ends are aligned, and the mapping lives as long as
-        // the borrow; atomics are what shared words are reached as.
-        unsafe { core::slice::from_raw_parts(address, (range.end - range.start) / 8) }
-    }
-
-    /// Copies bytes at `offset` out of the region.
-    pub fn copy_out(&self, offset: usize, target: &mut [u8]) {
-        let source = self.at(offset, target.len());
-        // SAFETY: `at` checked the bounds; `target` is other memory than the region.
-        unsafe { ptr::copy_nonoverlapping(source, target.as_mut_ptr(), target.len()) }
-    }
-
-    /// Copies `source` into the region at `offset`.
-    pub fn copy_in(&mut self, offset: usize, source: &[u8]) {
-        let target = self.at(offset, source.len());
-        // SAFETY: `at` checked the bounds; `source` is other memory than the region.
-        unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target, source.len()) }
-    }
-
-    /// The page at `offset`, a multiple of [`PAGE_SIZE`]. A hostile other process can change it at
-    /// any time: pass these bytes on, decide nothing by them.
-    #[must_use]
-    pub fn page(&self, offset: usize) -> &[u8; PAGE_SIZE] {
-        let page = self.page_at(offset);
-        // SAFETY: a whole page inside the mapping; bytes have no invalid values.
-        unsafe { &*page }
-    }
-
-    /// The page at `offset`, a multiple of [`PAGE_SIZE`], to be written.
-    pub fn page_mut(&mut self, offset: usize) -> &mut [u8; PAGE_SIZE] {
-        let page = self.page_at(offset);
-        // SAFETY: a whole page inside the mapping, borrowed from the one owner of this view.
-        unsafe { &mut *page }
-    }
-
     /// Takes the pages of `range` from the kernel now and keeps them, so that this process meets no
     /// fault later: huge ones where the kernel gives them
     /// (`/sys/kernel/mm/transparent_hugepage/shmem_enabled`), and they fit: see
@@ -139,6 +57,7 @@ impl SharedMemory {
     /// not lock so much.
     pub fn populate(&mut self, range: Range<usize>) -> Result<(), MemoryError> {
         let (address, size) = self.pages(&range);
+        let address = address.cast();
         // The kernel may say no, as it does when its settings keep shared memory in small pages.
         // SAFETY: the range lies in this mapping; advice changes no byte.
         let _ = unsafe { mm::madvise(address, size, Advice::LinuxHugepage) };
@@ -162,6 +81,7 @@ impl SharedMemory {
     /// pages are met by faults then. `range` is in bytes, both ends multiples of [`PAGE_SIZE`].
     pub fn fault_in(&mut self, range: Range<usize>) {
         let (address, size) = self.pages(&range);
+        let address = address.cast();
         // SAFETY: the range lies in this mapping; populating changes no byte.
         let _ = unsafe { mm::madvise(address, size, Advice::LinuxPopulateWrite) };
     }
@@ -173,31 +93,13 @@ impl SharedMemory {
     /// [`MemoryError::Release`] when the kernel refuses.
     pub fn release(&mut self, range: Range<usize>) -> Result<(), MemoryError> {
         let (address, size) = self.pages(&range);
+        let address = address.cast();
         let failed = |errno| MemoryError::Release { size, errno };
         // SAFETY: the range lies in this mapping; unlocking changes no byte.
         unsafe { mm::munlock(address, size) }.map_err(failed)?;
         // SAFETY: the range lies in this mapping, borrowed from its one owner in this process, and
         // zeros are valid bytes.
         unsafe { mm::madvise(address, size, Advice::LinuxRemove) }.map_err(failed)
-    }
-
-    fn pages(&self, range: &Range<usize>) -> (*mut core::ffi::c_void, usize) {
-        let aligned = range.start.is_multiple_of(PAGE_SIZE) && range.end.is_multiple_of(PAGE_SIZE);
-        assert!(aligned && range.start <= range.end, "a range is whole pages");
-        let size = range.end - range.start;
-        (self.at(range.start, size).cast(), size)
-    }
-
-    fn page_at(&self, offset: usize) -> *mut [u8; PAGE_SIZE] {
-        assert!(offset.is_multiple_of(PAGE_SIZE), "a page is aligned");
-        self.at(offset, PAGE_SIZE).cast()
-    }
-
-    fn at(&self, offset: usize, size: usize) -> *mut u8 {
-        let inside = offset.checked_add(size).is_some_and(|end| end <= self.size);
-        assert!(inside, "{size} bytes at {offset} of {} are outside the region", self.size);
-        // SAFETY: `offset` was just seen to lie in the mapping.
-        unsafe { self.base.as_ptr().add(offset) }
     }
 }
 

@@ -36,7 +36,6 @@ pub mod shared_disk;
 pub mod signals;
 pub mod status_file;
 pub mod status_records;
-mod string_functions;
 mod syscall;
 pub mod usage;
 pub mod xenbus;

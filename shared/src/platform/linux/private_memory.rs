@@ -1,29 +1,12 @@
-//! Memory of one process alone, taken from the kernel as a whole at start: for what an allocator
-//! would be asked elsewhere.
+//! Private pages of a process, from the kernel.
 
-use core::fmt;
 use core::ptr::{self, NonNull};
 
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 
 use super::memory::MemoryError;
 use crate::limits::PAGE_SIZE;
-
-/// Zeroed pages that this process owns, present and locked. A child made by `fork` gets a copy, so
-/// take them in the process that uses them.
-pub struct PrivatePages {
-    base: NonNull<[u8; PAGE_SIZE]>,
-    count: usize,
-}
-
-// SAFETY: the pages are owned; nothing in them is tied to the thread that took them.
-unsafe impl Send for PrivatePages {}
-
-impl fmt::Debug for PrivatePages {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrivatePages").field("count", &self.count).finish_non_exhaustive()
-    }
-}
+pub use crate::platform::private_memory::PrivatePages;
 
 impl PrivatePages {
     /// Takes `count` pages, at least one, in large ones of the processor's where the kernel has them.
@@ -51,34 +34,6 @@ impl PrivatePages {
             Ok(()) => Ok(pages),
             Err(errno) => Err(MemoryError::Lock { size, errno }),
         }
-    }
-
-    /// All pages.
-    #[must_use]
-    pub const fn all(&self) -> &[[u8; PAGE_SIZE]] {
-        // SAFETY: the mapping is owned, has so many pages, and bytes have no invalid values.
-        unsafe { core::slice::from_raw_parts(self.base.as_ptr(), self.count) }
-    }
-
-    /// All pages as words of eight bytes, to be written.
-    pub const fn words_mut(&mut self) -> &mut [u64] {
-        let word_count = self.count * PAGE_SIZE / 8;
-        // SAFETY: as in `all_mut`; a page's address is a multiple of eight.
-        unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr().cast(), word_count) }
-    }
-
-    /// All pages as words of eight bytes.
-    #[must_use]
-    pub const fn words(&self) -> &[u64] {
-        let word_count = self.count * PAGE_SIZE / 8;
-        // SAFETY: as in `all`; a page's address is a multiple of eight.
-        unsafe { core::slice::from_raw_parts(self.base.as_ptr().cast(), word_count) }
-    }
-
-    /// All pages, to be written.
-    pub const fn all_mut(&mut self) -> &mut [[u8; PAGE_SIZE]] {
-        // SAFETY: as in `all`, and borrowed for this caller alone.
-        unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr(), self.count) }
     }
 }
 

@@ -3,38 +3,14 @@
 //! [`crate::linux_program!`] is written once, in a program's `main.rs`. It expands there and not
 //! in this library, so that tests, which have a C library, are linked as usual.
 
-pub use super::string_functions::{memcmp, memcpy, memmove, memset, strlen};
 use super::syscall::{SYSCALL_EXIT_GROUP, syscall};
+pub use crate::platform::ending::ExitStatus;
+use crate::platform::ending::report_panic;
 use core::ffi::{CStr, c_char};
 use core::panic::PanicInfo;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use spin::Once;
-
-/// How a program ends; the number is its exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub enum ExitStatus {
-    /// Ended as asked.
-    Done = 0,
-    /// Failed; one line on stderr has said what and what to do.
-    Failed = 1,
-    /// The command line was wrong; one line on stderr has said where.
-    Usage = 2,
-}
-
-impl ExitStatus {
-    /// How a program ends whose work came to this: a failure is one line on stderr.
-    pub fn of<E: core::fmt::Display>(result: Result<(), E>) -> Self {
-        match result {
-            Ok(()) => Self::Done,
-            Err(error) => {
-                crate::log!("{error}");
-                Self::Failed
-            }
-        }
-    }
-}
 
 /// The arguments that the kernel put on a new program's stack.
 #[derive(Clone, Copy, Debug)]
@@ -149,23 +125,15 @@ pub(super) fn run_panic_hook() {
 /// Ends the process after a panic: the hook first, then one line on stderr, exit status 1.
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
     run_panic_hook();
-    match info.location() {
-        Some(place) => crate::log!(
-            "this is a defect of the program, at {}:{}: {}",
-            place.file(),
-            place.line(),
-            info.message()
-        ),
-        None => crate::log!("this is a defect of the program: {}", info.message()),
-    }
+    report_panic(info);
     exit(ExitStatus::Failed)
 }
 
 /// Makes a `#![no_std] #![no_main]` binary a Linux program: `linux_program!(main)`, with
 /// `fn main(arguments: Arguments) -> ExitStatus`.
 ///
-/// Brings the entry point, the panic handler, the C memory functions, and the personality symbol
-/// that the precompiled core asks for in debug builds. The build script must pass `-nostartfiles`.
+/// Brings the entry point, the panic handler and [`crate::memory_functions!`]. The build script must
+/// pass `-nostartfiles`.
 #[macro_export]
 macro_rules! linux_program {
     ($main:path) => {
@@ -193,44 +161,6 @@ macro_rules! linux_program {
             $crate::platform::linux::program::panicked(info)
         }
 
-        /// Named by the precompiled core of debug builds; nothing unwinds, so nothing calls it.
-        #[unsafe(no_mangle)]
-        extern "C" fn rust_eh_personality() {}
-
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, size: usize) -> *mut u8 {
-            // SAFETY: the same contract.
-            unsafe { $crate::platform::linux::program::memcpy(target, source, size) }
-        }
-
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn memmove(target: *mut u8, source: *const u8, size: usize) -> *mut u8 {
-            // SAFETY: the same contract.
-            unsafe { $crate::platform::linux::program::memmove(target, source, size) }
-        }
-
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn memset(target: *mut u8, value: i32, size: usize) -> *mut u8 {
-            // SAFETY: the same contract.
-            unsafe { $crate::platform::linux::program::memset(target, value, size) }
-        }
-
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, size: usize) -> i32 {
-            // SAFETY: the same contract.
-            unsafe { $crate::platform::linux::program::memcmp(left, right, size) }
-        }
-
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, size: usize) -> i32 {
-            // SAFETY: the same contract.
-            unsafe { $crate::platform::linux::program::memcmp(left, right, size) }
-        }
-
-        #[unsafe(no_mangle)]
-        unsafe extern "C" fn strlen(text: *const u8) -> usize {
-            // SAFETY: the same contract.
-            unsafe { $crate::platform::linux::program::strlen(text) }
-        }
+        $crate::memory_functions!();
     };
 }

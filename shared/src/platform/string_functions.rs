@@ -1,7 +1,7 @@
 //! The memory functions that compiled code expects a C library to bring.
 //!
 //! They are written with instructions, not loops, so that the compiler cannot recognise a loop as
-//! the very function it implements and make it call itself. [`crate::linux_program!`] exports
+//! the very function it implements and make it call itself. [`crate::memory_functions!`] exports
 //! them under their C names in a program; the library itself exports nothing, so tests keep the
 //! ones of their own C library.
 
@@ -235,6 +235,53 @@ accesses! {
     load_byte, store_byte, u8, reg_byte, "", "1";
     load_half, store_half, u32, reg, ":e", "4";
     load_word, store_word, u64, reg, ":r", "8";
+}
+
+/// Exports the functions under their C names, and the personality symbol that the precompiled core asks
+/// for in debug builds. Written once in a program, by the macro that makes it one.
+#[macro_export]
+macro_rules! memory_functions {
+    () => {
+        /// Named by the precompiled core of debug builds; nothing unwinds, so nothing calls it.
+        #[unsafe(no_mangle)]
+        extern "C" fn rust_eh_personality() {}
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, size: usize) -> *mut u8 {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::string_functions::memcpy(target, source, size) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn memmove(target: *mut u8, source: *const u8, size: usize) -> *mut u8 {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::string_functions::memmove(target, source, size) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn memset(target: *mut u8, value: i32, size: usize) -> *mut u8 {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::string_functions::memset(target, value, size) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, size: usize) -> i32 {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::string_functions::memcmp(left, right, size) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, size: usize) -> i32 {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::string_functions::memcmp(left, right, size) }
+        }
+
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn strlen(text: *const u8) -> usize {
+            // SAFETY: the same contract.
+            unsafe { $crate::platform::string_functions::strlen(text) }
+        }
+    };
 }
 
 #[cfg(test)]

@@ -1,0 +1,1 @@
+"""The helpers as stub domains, booted in QEMU."""
