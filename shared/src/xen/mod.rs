@@ -18,10 +18,12 @@ mod errno;
 mod error;
 #[cfg(target_os = "linux")]
 mod event_channel;
+pub mod grant_access;
 pub mod grant_table;
 #[cfg(target_os = "linux")]
 mod grant_table_op;
 mod guest_page;
+mod guest_page_part;
 #[cfg(target_os = "linux")]
 pub mod hvm;
 pub mod hvm_context;
