@@ -42,6 +42,7 @@ mod plain;
 pub mod stub;
 #[cfg(target_os = "linux")]
 mod watchdog;
+pub mod xenbus;
 pub mod xenstore;
 
 #[cfg(target_os = "linux")]
