@@ -37,6 +37,7 @@ mod hypercall;
 mod log_dirty;
 #[cfg(target_os = "linux")]
 mod memory;
+pub mod netif;
 mod open_error;
 mod plain;
 pub mod stub;
