@@ -24,7 +24,8 @@
 //! frame are skipped, and frames to be segmented dropped, neither being ours.
 //!
 //! `front_ring` is a ring's indexes, `slot` what lies in its slots, `transmitter` and `receiver` the two
-//! directions over their granted buffers, `granted_memory` the pages and their grants.
+//! directions over their granted buffers, `granted_memory` the pages and their grants. `vif` negotiates
+//! all of it with the backend through xenstore.
 
 mod error;
 mod front_ring;
@@ -33,6 +34,10 @@ mod receiver;
 mod rings;
 mod slot;
 mod transmitter;
+mod vif;
+mod vif_error;
+mod vif_frames;
+mod vif_offer;
 
 #[cfg(test)]
 mod model_backend;
@@ -40,9 +45,13 @@ mod model_backend;
 mod rings_tests;
 #[cfg(test)]
 mod thread_tests;
+#[cfg(test)]
+mod vif_tests;
 
 pub use error::BackendLie;
 pub use front_ring::SLOT_COUNT;
 pub use granted_memory::{GrantedMemory, INTERFACE_PAGE_COUNT, InterfacePages};
 pub use receiver::FRAGMENT_COUNT_MAX;
 pub use rings::{RingCounts, Rings};
+pub use vif::{EventPorts, Vif};
+pub use vif_error::VifError;

@@ -1,0 +1,445 @@
+//! Tests of the negotiation: against a backend that does as Linux's, one that goes and comes, and one
+//! that writes anything.
+
+use core::cell::RefCell;
+use core::sync::atomic::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::model_backend::{BACKEND, Memory, ModelBackend, Piece};
+use super::{BackendLie, EventPorts, Vif, VifError};
+use crate::link::{FrameBatch, FramePort};
+use crate::xen::grant_access::GrantTable;
+use crate::xen::xenbus::{DeviceStore, Value};
+use crate::xen::xenstore::XenstoreError;
+use crate::xen::{Domid, Errno, GuestPage};
+
+const HOME: &str = "/local/domain/5/";
+const FRONT: &str = "/local/domain/5/device/vif/0";
+const BACK: &str = "/local/domain/3/backend/vif/5/0";
+const ALL_GRANTS: usize = 2 * 512 - 8;
+
+#[derive(Default)]
+struct World {
+    nodes: BTreeMap<String, String>,
+    watches: Vec<(String, String)>,
+    changed: BTreeSet<String>,
+    is_silent: bool,
+    ports: BTreeSet<u32>,
+    notified: Vec<u32>,
+    waits: Vec<Vec<u32>>,
+}
+
+/// Store and event channels of the tests.
+#[derive(Clone, Default)]
+struct Host(Rc<RefCell<World>>);
+
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') { path.to_string() } else { HOME.to_string() + path }
+}
+
+impl Host {
+    fn set(&self, path: &str, value: &str) {
+        self.0.borrow_mut().nodes.insert(path.to_string(), value.to_string());
+        self.touch(path);
+    }
+
+    fn remove(&self, path: &str) {
+        self.0.borrow_mut().nodes.retain(|node, _| !node.starts_with(path));
+        self.touch(path);
+    }
+
+    fn touch(&self, path: &str) {
+        let world = &mut *self.0.borrow_mut();
+        let concerned = |watched: &str| path.starts_with(watched) || watched.starts_with(path);
+        let tokens = world.watches.iter().filter(|(watched, _)| concerned(watched));
+        world.changed.extend(tokens.map(|(_, token)| token.clone()));
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.0.borrow().nodes.get(path).cloned().unwrap_or_default()
+    }
+
+    fn number(&self, name: &str) -> u32 {
+        self.get(&std::format!("{FRONT}/{name}")).parse().unwrap()
+    }
+
+    fn states(&self) -> [String; 2] {
+        [FRONT, BACK].map(|end| self.get(&std::format!("{end}/state")))
+    }
+
+    /// What the toolstack writes for a new interface.
+    fn attach(&self) {
+        for (name, value) in [
+            ("backend", BACK),
+            ("backend-id", "3"),
+            ("mac", "00:16:3e:01:02:03"),
+            ("mtu", "9000"),
+            ("state", "1"),
+        ] {
+            self.set(&std::format!("{FRONT}/{name}"), value);
+        }
+        for (name, value) in
+            [("online", "1"), ("feature-sg", "1"), ("feature-rx-copy", "1"), ("state", "1")]
+        {
+            self.set(&std::format!("{BACK}/{name}"), value);
+        }
+    }
+
+    /// What a backend does when the frontend's state changes.
+    fn react(&self) {
+        let [front, back] = self.states();
+        let new = match (front.as_str(), back.as_str()) {
+            ("1", "1" | "6") => "2",
+            ("4", "2") => "4",
+            ("5", "2" | "4" | "5") => "5",
+            ("6", _) => "6",
+            _ => return,
+        };
+        if new != back {
+            self.set(&std::format!("{BACK}/state"), new);
+        }
+    }
+}
+
+impl DeviceStore for Host {
+    fn read(&mut self, path: &str) -> Result<Option<Value>, XenstoreError> {
+        if self.0.borrow().is_silent {
+            return Err(XenstoreError::Silent);
+        }
+        let value = self.0.borrow().nodes.get(&absolute(path)).cloned();
+        Ok(value.and_then(|value| Value::try_from(value.as_str()).ok()))
+    }
+
+    fn write(&mut self, path: &str, value: &str) -> Result<(), XenstoreError> {
+        self.set(&absolute(path), value);
+        Ok(())
+    }
+
+    fn watch(&mut self, path: &str, token: &str) -> Result<(), XenstoreError> {
+        let world = &mut *self.0.borrow_mut();
+        world.watches.push((absolute(path), token.to_string()));
+        world.changed.insert(token.to_string());
+        Ok(())
+    }
+
+    fn unwatch(&mut self, path: &str, token: &str) -> Result<(), XenstoreError> {
+        let watch = (absolute(path), token.to_string());
+        self.0.borrow_mut().watches.retain(|it| *it != watch);
+        Ok(())
+    }
+
+    fn take_changed(&mut self, token: &str) -> Result<bool, XenstoreError> {
+        Ok(self.0.borrow_mut().changed.remove(token))
+    }
+}
+
+impl EventPorts for Host {
+    fn open(&mut self, _: Domid) -> Result<u32, Errno> {
+        let world = &mut *self.0.borrow_mut();
+        let port = world.ports.last().map_or(7, |last| last + 1);
+        world.ports.insert(port);
+        Ok(port)
+    }
+
+    fn close(&mut self, port: u32) {
+        assert!(self.0.borrow_mut().ports.remove(&port));
+    }
+
+    fn notify(&mut self, port: u32) {
+        assert!(self.0.borrow().ports.contains(&port));
+        self.0.borrow_mut().notified.push(port);
+    }
+
+    fn wait(&mut self, ports: &[u32], _: u64) {
+        self.0.borrow_mut().waits.push(ports.to_vec());
+    }
+}
+
+type TestVif = Vif<'static, 'static, Host, Host>;
+
+struct Scene {
+    host: Host,
+    memory: Memory,
+    table: &'static RefCell<GrantTable<'static>>,
+    vif: TestVif,
+}
+
+impl Scene {
+    fn new(prepare: impl FnOnce(&Host)) -> Self {
+        let (host, memory) = (Host::default(), Memory::new());
+        prepare(&host);
+        let table = RefCell::new(GrantTable::new(&memory.table));
+        let table: &'static _ = std::boxed::Box::leak(std::boxed::Box::new(table));
+        let vif = Vif::new(0, memory.interface(), table, host.clone(), host.clone()).unwrap();
+        Self { host, memory, table, vif }
+    }
+
+    /// Lets both ends do what they have to do.
+    fn settle(&mut self) {
+        for _ in 0..20 {
+            self.vif.attend().unwrap();
+            self.host.react();
+        }
+    }
+
+    fn connected() -> Self {
+        let mut scene = Self::new(Host::attach);
+        scene.settle();
+        assert!(scene.vif.is_connected());
+        scene
+    }
+
+    fn backend(&self) -> ModelBackend {
+        let references = ["tx-ring-ref", "rx-ring-ref"].map(|name| self.host.number(name));
+        ModelBackend::at(self.memory, references, 0)
+    }
+
+    fn free_count(&self) -> usize {
+        self.table.borrow().free_count()
+    }
+
+    /// The entry of the grant that `name` tells the backend of.
+    fn entry(&self, name: &str) -> (GuestPage<'static>, usize) {
+        let reference = self.host.number(name) as usize;
+        (self.memory.table[reference / 512], reference % 512 * 8)
+    }
+}
+
+#[test]
+fn an_interface_connects_and_carries_frames_both_ways() {
+    let mut scene = Scene::connected();
+    assert_eq!(scene.host.states(), ["4", "4"]);
+    for name in ["request-rx-copy", "feature-rx-notify", "feature-sg", "feature-no-csum-offload"] {
+        assert_eq!(scene.host.number(name), 1);
+    }
+    assert_eq!(scene.host.number("event-channel"), 7);
+    assert_eq!(scene.vif.mac().unwrap().to_string(), "00:16:3e:01:02:03");
+    assert_eq!(scene.vif.mtu(), 9000);
+    assert_eq!(scene.free_count(), ALL_GRANTS - 514);
+    // Once, since the backend may have looked too early.
+    assert_eq!(scene.host.0.borrow().notified, [7]);
+
+    let mut backend = scene.backend();
+    backend.ask_for_events();
+    let mut batch = FrameBatch::default();
+    batch.add(|area| {
+        area[..9014].fill(6);
+        Some(9014)
+    });
+    batch.add(|area| {
+        area[..60].fill(7);
+        Some(60)
+    });
+    assert_eq!(FramePort::send(&mut scene.vif, 0, &mut batch, 0..2, 0), Ok(2));
+    assert_eq!(scene.host.0.borrow().notified, [7, 7]);
+    assert_eq!(backend.take().unwrap().bytes, std::vec![6; 9014]);
+    assert_eq!(backend.take().unwrap().bytes, std::vec![7; 60]);
+
+    backend.deliver(&[Piece { offset: 3, bytes: std::vec![8; 1000] }], 0, &[]);
+    backend.show();
+    batch.clear();
+    FramePort::wait(&mut scene.vif, 1000).unwrap();
+    assert!(scene.host.0.borrow().waits.is_empty());
+    FramePort::receive(&mut scene.vif, &mut batch).unwrap();
+    assert_eq!(batch.frames().collect::<Vec<_>>(), [&[8; 1000]]);
+    FramePort::wait(&mut scene.vif, 1000).unwrap();
+    assert_eq!(scene.host.0.borrow().waits, [[7]]);
+}
+
+#[test]
+fn a_backend_that_closes_is_left_and_met_again() {
+    let mut scene = Scene::connected();
+    // It has a ring mapped, as long as it likes.
+    let (page, offset) = scene.entry("tx-ring-ref");
+    page.word64(offset).fetch_or(0x18, Ordering::Relaxed);
+    scene.host.set(&std::format!("{BACK}/state"), "5");
+    scene.settle();
+    assert_eq!(scene.host.states(), ["5", "5"]);
+    assert!(!scene.vif.is_connected() && scene.host.0.borrow().ports.is_empty());
+    assert_eq!(scene.free_count(), ALL_GRANTS - 1);
+    let mut batch = FrameBatch::default();
+    batch.add(|_| Some(60));
+    assert_eq!(FramePort::send(&mut scene.vif, 0, &mut batch, 0..1, 0), Ok(0));
+
+    page.word64(offset).fetch_and(!0x18, Ordering::Relaxed);
+    scene.settle();
+    assert_eq!(scene.host.states(), ["4", "4"]);
+    assert!(scene.vif.is_connected());
+    assert_eq!(scene.free_count(), ALL_GRANTS - 514);
+    assert_eq!(scene.vif.take_lie(), None);
+}
+
+#[test]
+fn an_interface_that_is_detached_stays_closed() {
+    let mut scene = Scene::connected();
+    scene.host.set(&std::format!("{BACK}/online"), "0");
+    scene.host.set(&std::format!("{BACK}/state"), "5");
+    scene.settle();
+    assert_eq!(scene.host.states(), ["6", "6"]);
+    scene.host.remove(BACK);
+    scene.host.remove(FRONT);
+    scene.settle();
+    // Nothing is written where nothing is.
+    assert!(scene.host.0.borrow().nodes.is_empty());
+    assert_eq!(scene.free_count(), ALL_GRANTS);
+    scene.host.attach();
+    scene.settle();
+    assert!(scene.vif.is_connected());
+}
+
+#[test]
+fn a_backend_domain_that_dies_is_replaced_by_another() {
+    let mut scene = Scene::connected();
+    scene.host.remove(BACK);
+    scene.settle();
+    assert!(!scene.vif.is_connected());
+    assert_eq!(scene.free_count(), ALL_GRANTS);
+    const OTHER: &str = "/local/domain/9/backend/vif/5/0";
+    for (name, value) in [("feature-rx-copy", "1"), ("online", "1"), ("state", "2")] {
+        scene.host.set(&std::format!("{OTHER}/{name}"), value);
+    }
+    scene.host.set(&std::format!("{FRONT}/backend-id"), "9");
+    scene.host.set(&std::format!("{FRONT}/state"), "1");
+    scene.host.set(&std::format!("{FRONT}/backend"), OTHER);
+    scene.settle();
+    let (page, offset) = scene.entry("tx-ring-ref");
+    assert_eq!(page.read_u64(offset) >> 16 & 0xffff, 9);
+    assert!(!scene.vif.is_connected());
+    scene.host.set(&std::format!("{OTHER}/state"), "4");
+    scene.settle();
+    assert!(scene.vif.is_connected());
+    // It takes no frames of several pieces.
+    assert_eq!(scene.vif.mtu(), 4096 - 14);
+    let watches = &scene.host.0.borrow().watches;
+    let watched: Vec<_> = watches.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(watched, ["/local/domain/5/device/vif/0/backend", &std::format!("{OTHER}/state")]);
+}
+
+#[test]
+fn a_backend_that_lies_is_left_until_the_interface_is_attached_anew() {
+    let mut scene = Scene::connected();
+    let backend = scene.backend();
+    backend.receive.word32(8).store(257, Ordering::Relaxed);
+    let mut batch = FrameBatch::default();
+    FramePort::receive(&mut scene.vif, &mut batch).unwrap();
+    assert!(batch.is_empty() && !scene.vif.is_connected());
+    assert_eq!(scene.vif.take_lie(), Some(BackendLie::ResponseIndex));
+    assert_eq!(scene.vif.take_lie(), None);
+    scene.settle();
+    assert_eq!(scene.host.states(), ["6", "6"]);
+    scene.host.set(&std::format!("{BACK}/state"), "2");
+    scene.settle();
+    assert_eq!(
+        (scene.host.states(), scene.free_count()),
+        (["6", "6"].map(String::from), ALL_GRANTS)
+    );
+    scene.host.attach();
+    scene.settle();
+    assert!(scene.vif.is_connected());
+}
+
+#[test]
+fn a_lie_is_also_seen_before_waiting() {
+    let mut scene = Scene::connected();
+    scene.backend().receive.word32(8).store(257, Ordering::Relaxed);
+    FramePort::wait(&mut scene.vif, 1000).unwrap();
+    assert_eq!(scene.vif.take_lie(), Some(BackendLie::ResponseIndex));
+    assert_eq!(scene.host.states()[0], "5");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let error = |name: &str, value: &str| {
+        let mut scene = Scene::new(|host| {
+            host.attach();
+            host.set(&std::format!("{BACK}/state"), "2");
+            host.set(name, value);
+        });
+        let error = scene.vif.attend().unwrap_err();
+        assert_eq!(scene.free_count(), ALL_GRANTS);
+        assert!(scene.host.0.borrow().ports.is_empty());
+        error
+    };
+    let front = |name: &str| std::format!("{FRONT}/{name}");
+    assert_eq!(error(&front("mac"), "x"), VifError::Node("mac"));
+    assert_eq!(error(&front("mtu"), "-1"), VifError::Node("mtu"));
+    assert_eq!(error(&front("backend-id"), "32752"), VifError::Node("backend-id"));
+    assert_eq!(error(&std::format!("{BACK}/feature-rx-copy"), "0"), VifError::NoCopy);
+    assert!(VifError::Node("mac").to_string().contains("check vif="));
+}
+
+#[test]
+fn a_silent_store_is_asked_again() {
+    let mut scene = Scene::new(Host::attach);
+    scene.host.0.borrow_mut().is_silent = true;
+    assert_eq!(scene.vif.attend(), Err(VifError::Store(XenstoreError::Silent)));
+    scene.host.0.borrow_mut().is_silent = false;
+    scene.settle();
+    assert!(scene.vif.is_connected());
+}
+
+#[test]
+fn an_interface_left_by_an_earlier_life_is_closed_first() {
+    let mut scene = Scene::new(|host| {
+        host.attach();
+        host.set(&std::format!("{FRONT}/state"), "4");
+        host.set(&std::format!("{BACK}/state"), "4");
+    });
+    scene.settle();
+    assert!(scene.vif.is_connected());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_stands_in_xenstore_nothing_is_leaked(
+        turns in proptest::collection::vec(
+            (0usize..12, prop_oneof!["[0-9]", "[0-9]{1,6}", "\\PC{0,200}"], any::<bool>()), 1..60,
+        ),
+    ) {
+        let mut scene = Scene::new(Host::attach);
+        for (which, value, is_reacting) in turns {
+            match which {
+                0 => scene.host.remove(BACK),
+                1 => scene.host.attach(),
+                2 => scene.host.set(&std::format!("{FRONT}/state"), &value),
+                3 => scene.host.set(&std::format!("{FRONT}/backend-id"), &value),
+                4 => scene.host.set(&std::format!("{FRONT}/backend"), &value),
+                5 => scene.host.set(&std::format!("{BACK}/feature-sg"), &value),
+                6 => scene.host.set(&std::format!("{BACK}/feature-rx-copy"), &value),
+                7 => scene.host.set(&std::format!("{BACK}/online"), &value),
+                _ => scene.host.set(&std::format!("{BACK}/state"), &value),
+            }
+            let _ = scene.vif.attend();
+            if is_reacting {
+                scene.host.react();
+                let _ = scene.vif.attend();
+            }
+            let port_count = scene.host.0.borrow().ports.len();
+            // What is being withdrawn is no offer any more, and still granted.
+            let granted = ALL_GRANTS - scene.free_count();
+            prop_assert!(granted == 514 || (granted, port_count) == (0, 0));
+            prop_assert!(port_count <= 1 && port_count >= usize::from(scene.vif.is_connected()));
+            prop_assert!(scene.host.0.borrow().watches.len() <= 2);
+        }
+        // The toolstack sets it right again.
+        scene.host.remove(BACK);
+        scene.host.remove(FRONT);
+        let _ = scene.vif.attend();
+        scene.settle();
+        scene.host.attach();
+        scene.settle();
+        prop_assert!(scene.vif.is_connected());
+    }
+}
+
+#[test]
+fn the_model_s_backend_is_the_one_of_the_store() {
+    assert!(BACK.starts_with(&std::format!("/local/domain/{BACKEND}/")));
+}
