@@ -73,25 +73,23 @@ impl<'m> GrantedMemory<'m> {
         table: &mut GrantTable<'_>,
         domid: Domid,
     ) -> Result<Self, GrantError> {
-        let mut memory = Self { pages, references: Vec::new() };
-        for (gfn, page) in (pages.first_gfn..).zip(0..INTERFACE_PAGE_COUNT) {
+        let end_gfn = pages.first_gfn.saturating_add(INTERFACE_PAGE_COUNT as u64);
+        // Before the first one: a backend may map a page without being told of it.
+        if table.free_count() < INTERFACE_PAGE_COUNT {
+            return Err(GrantError::Full);
+        }
+        if end_gfn > u64::from(u32::MAX) {
+            return Err(GrantError::FrameNumber);
+        }
+        let grant = |(gfn, page)| {
             let access = match page {
                 TRANSMIT_BUFFERS..RECEIVE_BUFFERS => GrantAccess::ReadOnly,
                 _ => GrantAccess::ReadWrite,
             };
-            match table.grant_access(domid, gfn, access) {
-                Ok(reference) => {
-                    let pushed = memory.references.push(reference);
-                    assert!(pushed.is_ok(), "there is room for all pages");
-                }
-                Err(error) => {
-                    // Nobody was told of them, so nobody has mapped them.
-                    let _ = memory.withdraw(table);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(memory)
+            table.grant_access(domid, gfn, access).expect("there is room for all pages")
+        };
+        let references = (pages.first_gfn..).zip(0..INTERFACE_PAGE_COUNT).map(grant).collect();
+        Ok(Self { pages, references })
     }
 
     /// Takes back what the backend does not use any more; whether that is all.

@@ -13,9 +13,10 @@
 //! backend has closed in order the interface comes back by itself; after a lie only when the toolstack
 //! attaches it anew, which it shows by its `state`, 1.
 //!
-//! Xenstore is asked only when a watch says that something changed. A request to it may take as long as
-//! the store waits for an answer, in which no frame is looked at; it happens when the interface changes,
-//! not while it works.
+//! Xenstore is asked only when a watch says that something changed, and not more often than every few
+//! milliseconds, however often a backend changes something. A request to it may take as long as the store
+//! waits for an answer, in which no frame is looked at; it happens when the interface changes, not while
+//! it works.
 
 use core::cell::RefCell;
 use core::fmt;
@@ -23,6 +24,7 @@ use core::fmt;
 use super::granted_memory::{GrantedMemory, InterfacePages};
 use super::rings::{RingCounts, Rings};
 use super::{BackendLie, VifError};
+use crate::limits::VIF_LOOK_INTERVAL_US;
 use crate::text::parse_number;
 use crate::wire::EthernetAddress;
 use crate::xen::grant_access::GrantTable;
@@ -49,6 +51,9 @@ pub trait EventPorts {
     /// Waits until one of the ports has an event, or xenstore has, about `duration_us` at most, and
     /// forgets the events (SCHEDOP_poll). There may be no ports.
     fn wait(&mut self, ports: &[u32], duration_us: u64);
+
+    /// Microseconds of a clock that never goes back.
+    fn now_us(&mut self) -> u64;
 }
 
 /// What a backend is offered.
@@ -80,6 +85,8 @@ pub struct Vif<'g, 'm, S, E> {
     pub(super) phase: Phase<'m>,
     /// Something may have changed since xenstore was looked at.
     is_changed: bool,
+    /// Not before is it looked at again.
+    look_from_us: u64,
     lie: Option<BackendLie>,
     /// The backend has lied since the toolstack attached the interface.
     is_distrusted: bool,
@@ -119,6 +126,7 @@ impl<'g, 'm, S: DeviceStore, E: EventPorts> Vif<'g, 'm, S, E> {
             backend_path: None,
             phase: Phase::Idle,
             is_changed: true,
+            look_from_us: 0,
             lie: None,
             is_distrusted: false,
             mac: None,
@@ -146,9 +154,13 @@ impl<'g, 'm, S: DeviceStore, E: EventPorts> Vif<'g, 'm, S, E> {
         }
         self.is_changed |= self.store.take_changed(&self.path)?;
         if self.is_changed {
-            // Before, since a step may want another look.
-            self.is_changed = false;
-            self.look().inspect_err(|_| self.is_changed = true)?;
+            let now_us = self.events.now_us();
+            if now_us >= self.look_from_us {
+                self.look_from_us = now_us.saturating_add(VIF_LOOK_INTERVAL_US);
+                // Before, since a step may want another look.
+                self.is_changed = false;
+                self.look().inspect_err(|_| self.is_changed = true)?;
+            }
         }
         Ok(())
     }
@@ -192,31 +204,31 @@ impl<'g, 'm, S: DeviceStore, E: EventPorts> Vif<'g, 'm, S, E> {
             Some(path) => state_at(&mut self.store, path)?,
             None => XenbusState::Unknown,
         };
-        match (core::mem::replace(&mut self.phase, Phase::Idle), backend_state) {
+        match (&self.phase, backend_state) {
             (Phase::Idle, _) => self.look_idle(backend_state),
-            (Phase::Offered(offer), XenbusState::InitWait) if !is_replaced => {
-                self.phase = Phase::Offered(offer);
-                Ok(())
-            }
-            (Phase::Offered(offer), XenbusState::Connected) if !is_replaced => {
-                // It may have looked at the rings before it was ready.
-                self.events.notify(offer.port);
-                self.phase = Phase::Connected(offer);
+            (Phase::Withdrawing(_), _) => Ok(()),
+            (Phase::Offered(_), XenbusState::InitWait) if !is_replaced => Ok(()),
+            (Phase::Offered(_), XenbusState::Connected) if !is_replaced => {
+                self.connect();
                 Ok(())
             }
             (
-                Phase::Connected(offer),
+                Phase::Connected(_),
                 XenbusState::Connected | XenbusState::Reconfiguring | XenbusState::Reconfigured,
-            ) if !is_replaced => {
-                self.phase = Phase::Connected(offer);
-                Ok(())
-            }
-            (Phase::Offered(offer) | Phase::Connected(offer), _) => self.begin_withdrawal(offer),
-            (Phase::Withdrawing(memory), _) => {
-                self.phase = Phase::Withdrawing(memory);
-                Ok(())
-            }
+            ) if !is_replaced => Ok(()),
+            (Phase::Offered(_) | Phase::Connected(_), _) => self.withdraw(),
         }
+    }
+
+    fn connect(&mut self) {
+        self.phase = match core::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Offered(offer) => {
+                // The backend may have looked at the rings before it was ready.
+                self.events.notify(offer.port);
+                Phase::Connected(offer)
+            }
+            other => other,
+        };
     }
 
     fn look_idle(&mut self, backend_state: XenbusState) -> Result<(), VifError> {
@@ -251,20 +263,23 @@ impl<'g, 'm, S: DeviceStore, E: EventPorts> Vif<'g, 'm, S, E> {
     pub(super) fn close_for(&mut self, lie: BackendLie) -> Result<(), VifError> {
         self.lie = Some(lie);
         self.is_distrusted = true;
+        self.withdraw()
+    }
+
+    /// Begins to take back what is offered, if anything is.
+    pub(super) fn withdraw(&mut self) -> Result<(), VifError> {
         match core::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Offered(offer) | Phase::Connected(offer) => self.begin_withdrawal(offer),
+            Phase::Offered(offer) | Phase::Connected(offer) => {
+                self.counts = self.counts + offer.rings.counts();
+                self.events.close(offer.port);
+                self.phase = Phase::Withdrawing(offer.memory);
+                self.set_state(XenbusState::Closing)
+            }
             other => {
                 self.phase = other;
                 Ok(())
             }
         }
-    }
-
-    fn begin_withdrawal(&mut self, offer: Offer<'m>) -> Result<(), VifError> {
-        self.counts = self.counts + offer.rings.counts();
-        self.events.close(offer.port);
-        self.phase = Phase::Withdrawing(offer.memory);
-        self.set_state(XenbusState::Closing)
     }
 
     /// Watches the backend that the toolstack names; whether it is another one than before.

@@ -31,17 +31,19 @@ impl<S: DeviceStore, E: EventPorts> Vif<'_, '_, S, E> {
         self.read_own_nodes(frame_size_max - ETHERNET_HEADER_SIZE)?;
 
         let granted = GrantedMemory::grant(self.pages, &mut self.grants.borrow_mut(), domid);
-        let mut memory = granted.map_err(VifError::Grant)?;
-        let opened = self.events.open(domid).map_err(VifError::EventChannel);
-        let port = opened.inspect_err(|_| self.take_back(&mut memory))?;
+        let memory = granted.map_err(VifError::Grant)?;
+        let port = match self.events.open(domid) {
+            Ok(port) => port,
+            Err(errno) => {
+                // Also one that was told nothing may have mapped what was granted to it.
+                self.phase = Phase::Withdrawing(memory);
+                return Err(VifError::EventChannel(errno));
+            }
+        };
         let rings = Rings::new(&memory, frame_size_max);
-        if let Err(error) = self.write_offer(&memory, port) {
-            self.events.close(port);
-            self.take_back(&mut memory);
-            return Err(error);
-        }
+        let written = self.write_offer(&memory, port);
         self.phase = Phase::Offered(Offer { memory, rings, port });
-        Ok(())
+        written.or_else(|error| self.withdraw().and(Err(error)))
     }
 
     /// The state comes last: the backend reads the rest then.
@@ -57,11 +59,6 @@ impl<S: DeviceStore, E: EventPorts> Vif<'_, '_, S, E> {
             self.store.write(&self.node(name)?, "1")?;
         }
         self.set_state(XenbusState::Connected)
-    }
-
-    /// Ends grants that nobody knows of, so that all of them end.
-    fn take_back(&self, memory: &mut GrantedMemory<'_>) {
-        let _ = memory.withdraw(&mut self.grants.borrow_mut());
     }
 
     fn backend_domid(&mut self) -> Result<Domid, VifError> {

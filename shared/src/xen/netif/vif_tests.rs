@@ -12,8 +12,9 @@ use proptest::prelude::*;
 
 use super::model_backend::{BACKEND, Memory, ModelBackend, Piece};
 use super::{BackendLie, EventPorts, Vif, VifError};
-use crate::link::{FrameBatch, FramePort};
-use crate::xen::grant_access::GrantTable;
+use crate::limits::VIF_LOOK_INTERVAL_US;
+use crate::link::{FrameBatch, FramePort, Interface};
+use crate::xen::grant_access::{GrantError, GrantTable};
 use crate::xen::xenbus::{DeviceStore, Value};
 use crate::xen::xenstore::XenstoreError;
 use crate::xen::{Domid, Errno, GuestPage};
@@ -32,6 +33,13 @@ struct World {
     ports: BTreeSet<u32>,
     notified: Vec<u32>,
     waits: Vec<Vec<u32>>,
+    /// No port is to be had.
+    is_full: bool,
+    is_read_only: bool,
+    read_count: u32,
+    now_us: u64,
+    /// How far the clock goes each time that it is read.
+    tick_us: u64,
 }
 
 /// Store and event channels of the tests.
@@ -111,11 +119,15 @@ impl DeviceStore for Host {
         if self.0.borrow().is_silent {
             return Err(XenstoreError::Silent);
         }
+        self.0.borrow_mut().read_count += 1;
         let value = self.0.borrow().nodes.get(&absolute(path)).cloned();
         Ok(value.and_then(|value| Value::try_from(value.as_str()).ok()))
     }
 
     fn write(&mut self, path: &str, value: &str) -> Result<(), XenstoreError> {
+        if self.0.borrow().is_read_only {
+            return Err(XenstoreError::Silent);
+        }
         self.set(&absolute(path), value);
         Ok(())
     }
@@ -141,6 +153,9 @@ impl DeviceStore for Host {
 impl EventPorts for Host {
     fn open(&mut self, _: Domid) -> Result<u32, Errno> {
         let world = &mut *self.0.borrow_mut();
+        if world.is_full {
+            return Err(Errno::ENOSPC);
+        }
         let port = world.ports.last().map_or(7, |last| last + 1);
         world.ports.insert(port);
         Ok(port)
@@ -158,6 +173,12 @@ impl EventPorts for Host {
     fn wait(&mut self, ports: &[u32], _: u64) {
         self.0.borrow_mut().waits.push(ports.to_vec());
     }
+
+    fn now_us(&mut self) -> u64 {
+        let world = &mut *self.0.borrow_mut();
+        world.now_us += world.tick_us;
+        world.now_us
+    }
 }
 
 type TestVif = Vif<'static, 'static, Host, Host>;
@@ -172,6 +193,7 @@ struct Scene {
 impl Scene {
     fn new(prepare: impl FnOnce(&Host)) -> Self {
         let (host, memory) = (Host::default(), Memory::new());
+        host.0.borrow_mut().tick_us = VIF_LOOK_INTERVAL_US;
         prepare(&host);
         let table = RefCell::new(GrantTable::new(&memory.table));
         let table: &'static _ = std::boxed::Box::leak(std::boxed::Box::new(table));
@@ -248,7 +270,8 @@ fn an_interface_connects_and_carries_frames_both_ways() {
     FramePort::receive(&mut scene.vif, &mut batch).unwrap();
     assert_eq!(batch.frames().collect::<Vec<_>>(), [&[8; 1000]]);
     FramePort::wait(&mut scene.vif, 1000).unwrap();
-    assert_eq!(scene.host.0.borrow().waits, [[7]]);
+    Interface::wait_for_any(core::slice::from_mut(&mut scene.vif), 1000).unwrap();
+    assert_eq!(scene.host.0.borrow().waits, [[7], [7]]);
 }
 
 #[test]
@@ -371,6 +394,62 @@ fn what_is_missing_is_named() {
     assert_eq!(error(&front("backend-id"), "32752"), VifError::Node("backend-id"));
     assert_eq!(error(&std::format!("{BACK}/feature-rx-copy"), "0"), VifError::NoCopy);
     assert!(VifError::Node("mac").to_string().contains("check vif="));
+}
+
+#[test]
+fn an_offer_that_fails_is_taken_back_and_made_again() {
+    let mut scene = Scene::new(|host| {
+        host.attach();
+        host.set(&std::format!("{BACK}/state"), "2");
+    });
+    scene.host.0.borrow_mut().is_full = true;
+    assert_eq!(scene.vif.attend(), Err(VifError::EventChannel(Errno::ENOSPC)));
+    // The backend has guessed a grant's number.
+    scene.memory.table[0].word64(10 * 8).fetch_or(0x8, Ordering::Relaxed);
+    scene.vif.attend().unwrap();
+    assert_eq!(scene.free_count(), ALL_GRANTS - 1);
+    scene.memory.table[0].word64(10 * 8).fetch_and(!0x8, Ordering::Relaxed);
+    scene.host.0.borrow_mut().is_full = false;
+
+    scene.host.0.borrow_mut().is_read_only = true;
+    for _ in 0..9 {
+        let _ = scene.vif.attend();
+    }
+    assert!(!scene.vif.is_connected());
+    scene.host.0.borrow_mut().is_read_only = false;
+    scene.settle();
+    assert!(scene.vif.is_connected());
+    assert_eq!(scene.free_count(), ALL_GRANTS - 514);
+}
+
+#[test]
+fn two_interfaces_may_be_more_than_the_table_has_room_for() {
+    let mut scene = Scene::connected();
+    let (host, pages) = (Host::default(), Memory::new().interface());
+    host.0.borrow_mut().tick_us = VIF_LOOK_INTERVAL_US;
+    host.attach();
+    host.react();
+    let mut second = Vif::new(0, pages, scene.table, host.clone(), host.clone()).unwrap();
+    assert_eq!(second.attend(), Err(VifError::Grant(GrantError::Full)));
+    assert_eq!(scene.free_count(), ALL_GRANTS - 514);
+    scene.host.set(&std::format!("{BACK}/state"), "5");
+    scene.vif.attend().unwrap();
+    scene.vif.attend().unwrap();
+    assert_eq!(second.attend(), Ok(()));
+}
+
+#[test]
+fn a_backend_that_is_never_still_does_not_take_all_of_the_time() {
+    let mut scene = Scene::connected();
+    scene.host.0.borrow_mut().tick_us = VIF_LOOK_INTERVAL_US / 100;
+    let before = scene.host.0.borrow().read_count;
+    for _ in 0..1000 {
+        scene.host.set(&std::format!("{BACK}/state"), "4");
+        scene.vif.attend().unwrap();
+    }
+    // Ten looks, of two nodes each.
+    let read_count = scene.host.0.borrow().read_count - before;
+    assert!((18..=22).contains(&read_count), "{read_count}");
 }
 
 #[test]
