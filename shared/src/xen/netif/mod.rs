@@ -40,7 +40,13 @@ mod vif_frames;
 mod vif_offer;
 
 #[cfg(test)]
+mod link_tests;
+#[cfg(test)]
 mod model_backend;
+#[cfg(test)]
+mod model_host;
+#[cfg(test)]
+mod rings_property_tests;
 #[cfg(test)]
 mod rings_tests;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use std::vec::Vec;
 
 use super::granted_memory::PageWords;
-use super::{GrantedMemory, INTERFACE_PAGE_COUNT, InterfacePages, Rings};
+use super::{BackendLie, GrantedMemory, INTERFACE_PAGE_COUNT, InterfacePages, Rings};
 use crate::xen::grant_access::GrantTable;
 use crate::xen::{Domid, GuestPage};
 
@@ -201,4 +201,26 @@ impl ModelBackend {
             page.word32(4).store(taken.wrapping_add(1), Ordering::Release);
         }
     }
+}
+
+/// Bytes for each frame, as the link has them.
+pub const AREA_SIZE: usize = 9024;
+
+/// A frame of bytes that tell it from others.
+pub fn frame(size: usize, seed: u64) -> Vec<u8> {
+    (0..size as u64).map(|at| (at.wrapping_mul(31) ^ seed).to_le_bytes()[0]).collect()
+}
+
+/// The frames that are there, `count` at most.
+pub fn receive(rings: &mut Rings<'_>, count: usize) -> Result<Vec<Vec<u8>>, BackendLie> {
+    let mut area = std::vec![0; count * AREA_SIZE];
+    let mut sizes = std::vec![0; count];
+    let (count, _) = rings.receive(&mut area, AREA_SIZE, &mut sizes)?;
+    let frames = area.chunks(AREA_SIZE).zip(&sizes).take(count);
+    Ok(frames.map(|(frame, size)| frame[..*size].to_vec()).collect())
+}
+
+/// Sends frames: how many were taken, and whether the backend is to be notified.
+pub fn send(rings: &mut Rings<'_>, frames: &[Vec<u8>]) -> Result<(usize, bool), BackendLie> {
+    rings.send(frames.iter().map(Vec::as_slice))
 }

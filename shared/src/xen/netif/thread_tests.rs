@@ -5,9 +5,7 @@ use std::thread;
 use std::vec::Vec;
 
 use super::Rings;
-use super::model_backend::{Memory, ModelBackend, Piece};
-
-const AREA_SIZE: usize = 9024;
+use super::model_backend::{AREA_SIZE, Memory, ModelBackend, Piece};
 
 #[test]
 fn every_frame_comes_back_from_a_backend_that_echoes() {
