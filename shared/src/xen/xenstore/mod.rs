@@ -14,6 +14,8 @@ pub mod domains;
 mod error;
 mod event_queue;
 mod message;
+#[cfg(test)]
+mod model_daemon;
 pub mod ring;
 mod ring_store;
 #[cfg(test)]
