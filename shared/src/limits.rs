@@ -18,6 +18,13 @@ pub const HVM_CONTEXT_SIZE_MAX: usize = 64 * 1024;
 /// Grant-table frames of a protected domain (Xen's default limit is 64).
 pub const GRANT_FRAME_COUNT_MAX: usize = 64;
 
+/// Frames of a stub domain's own grant table: 2040 grants. An interface takes 514.
+pub const OWN_GRANT_FRAME_COUNT_MAX: usize = 4;
+
+/// Microseconds between two looks at what xenstore says of an interface, each of which takes a few
+/// requests: a backend domain that changes it all the time must not take all of the time.
+pub const VIF_LOOK_INTERVAL_US: u64 = 5_000;
+
 /// Bytes of the xl configuration that travels to the backup.
 pub const XL_CONFIG_SIZE_MAX: usize = 16 * 1024;
 

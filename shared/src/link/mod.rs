@@ -46,6 +46,7 @@ mod process;
 pub mod receive;
 pub mod ship;
 mod silence;
+mod vif_port;
 
 pub use backup::BackupLink;
 pub use endpoint::LinkOptions;

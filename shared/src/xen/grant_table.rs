@@ -1,4 +1,5 @@
-//! Grant tables: what their entries say (grant_table.h). Where a domain's lie: `grant_table_op`.
+//! Grant tables: what their entries say (grant_table.h). Where a domain's lie: `grant_table_op`; a
+//! domain's own: `grant_access`.
 
 use core::sync::atomic::Ordering;
 
@@ -42,6 +43,12 @@ impl GrantEntryV1 {
         }
     }
 
+    /// The entry as it lies in memory.
+    #[must_use]
+    pub const fn to_word(&self) -> u64 {
+        self.flags as u64 | (self.domid as u64) << 16 | (self.frame as u64) << 32
+    }
+
     /// Whether the other domain can write the page at this moment without Xen or log-dirty
     /// seeing it.
     #[must_use]
@@ -71,6 +78,7 @@ mod tests {
         // flags 0x19 (permit_access, reading, writing), domid 2, gfn 0x1234.
         let entry = GrantEntryV1::from_word(0x0000_1234_0002_0019);
         assert_eq!(entry, GrantEntryV1 { flags: 0x19, domid: 2, frame: 0x1234 });
+        assert_eq!(entry.to_word(), 0x0000_1234_0002_0019);
         assert!(entry.is_mapped_writable() && entry.is_mapped());
         assert!(!GrantEntryV1 { flags: 0x0d, ..entry }.is_mapped_writable());
         assert!(!GrantEntryV1 { flags: 0x18, ..entry }.is_mapped());

@@ -19,10 +19,12 @@ mod errno;
 mod error;
 #[cfg(not(stubdom))]
 mod event_channel;
+pub mod grant_access;
 pub mod grant_table;
 #[cfg(not(stubdom))]
 mod grant_table_op;
 mod guest_page;
+mod guest_page_part;
 #[cfg(not(stubdom))]
 pub mod hvm;
 pub mod hvm_context;
@@ -39,12 +41,14 @@ mod hypervisor;
 mod log_dirty;
 #[cfg(not(stubdom))]
 mod memory;
+pub mod netif;
 mod open_error;
 mod physmap;
 mod plain;
 pub mod stub;
 #[cfg(not(stubdom))]
 mod watchdog;
+pub mod xenbus;
 pub mod xenstore;
 
 #[cfg(not(stubdom))]

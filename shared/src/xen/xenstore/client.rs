@@ -73,6 +73,11 @@ impl<T: Read + Write> Xenstore<T> {
         &self.transport
     }
 
+    /// The stream, where more can be done with it than to read and write.
+    pub(super) const fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
     /// The value of the node at `path`. Paths without a leading slash begin at dom0's own.
     ///
     /// # Errors
@@ -319,7 +324,7 @@ impl<T: Read + Write> Xenstore<T> {
     }
 
     /// Receives one message into `self.reply`; a watch event is queued as well.
-    fn receive(&mut self) -> Result<(Header, usize), XenstoreError> {
+    pub(super) fn receive(&mut self) -> Result<(Header, usize), XenstoreError> {
         let mut header = [0; HEADER_SIZE];
         read_exact(&mut self.transport, &mut header)?;
         let header = Header::from_bytes(&header);

@@ -13,6 +13,7 @@ use super::error::XenstoreError;
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::text::parse_number;
 use crate::xen::Domid;
+use crate::xen::xenbus::XenbusState;
 
 /// Bytes of the paths that this file builds and reads.
 pub const PATH_SIZE_MAX: usize = 128;
@@ -44,8 +45,8 @@ impl DeviceKind {
     }
 }
 
-/// A device's state (enum xenbus_state, io/xenbus.h): 4 is Connected.
-pub const STATE_CONNECTED: u64 = 4;
+/// The state of a device that works.
+pub const STATE_CONNECTED: u64 = XenbusState::Connected.number();
 
 /// A device of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]

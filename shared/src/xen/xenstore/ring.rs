@@ -12,16 +12,16 @@ use crate::xen::GuestPage;
 
 /// Bytes of each ring (XENSTORE_RING_SIZE).
 pub const RING_SIZE: usize = 1024;
-const RING_SIZE_U32: u32 = 1024;
+pub(super) const RING_SIZE_U32: u32 = 1024;
 
-const REQUEST_OFFSET: usize = 0;
-const RESPONSE_OFFSET: usize = RING_SIZE;
-const REQUEST_CONSUMER_OFFSET: usize = 2048;
-const REQUEST_PRODUCER_OFFSET: usize = 2052;
-const RESPONSE_CONSUMER_OFFSET: usize = 2056;
-const RESPONSE_PRODUCER_OFFSET: usize = 2060;
+pub(super) const REQUEST_OFFSET: usize = 0;
+pub(super) const RESPONSE_OFFSET: usize = RING_SIZE;
+pub(super) const REQUEST_CONSUMER_OFFSET: usize = 2048;
+pub(super) const REQUEST_PRODUCER_OFFSET: usize = 2052;
+pub(super) const RESPONSE_CONSUMER_OFFSET: usize = 2056;
+pub(super) const RESPONSE_PRODUCER_OFFSET: usize = 2060;
 const CONNECTION_OFFSET: usize = 2068;
-const ERROR_OFFSET: usize = 2072;
+pub(super) const ERROR_OFFSET: usize = 2072;
 
 /// The four indexes; each counts bytes and wraps at 2^32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
