@@ -83,7 +83,10 @@ class Host:
         return self.folder / f"{self.name}-saved"
 
     def save(self) -> None:
-        """Ends the host and leaves it in a file, from which it can be started as it is now, again and again."""
+        """Ends the host and leaves it in a file, from which it can be started as it is now, again and again.
+
+        Its guests must be paused: QEMU takes no processor back that was in a guest.
+        """
         with Monitor(self.monitor_socket) as monitor:
             monitor.save(self.saved)
         self.kill()

@@ -18,7 +18,7 @@ from lab.instance import Lab
 from lab.machine import Shape
 from lab.narrator import Narrator
 from lab.pollux import Pair, Protection, build_helpers
-from lab.settings import LabError
+from lab.settings import GUEST_NAME, LabError
 
 RUNS_PER_BOOT = 20
 # Of all moments, how many fall into the time from the protection's start on, and how long that is: it has
@@ -85,8 +85,10 @@ def _stage(lab: Lab, options: Protection, told: Narrator, anew: bool) -> None:
         lab.reboot("a")
         prepare(lab)
         create_busy_guest(lab, options, told)
+        lab.a.run(f"xl pause {GUEST_NAME}")
         lab.a.save()
     lab.start_saved("a")
+    lab.a.run(f"xl unpause {GUEST_NAME}")
     prepare(lab)
 
 
