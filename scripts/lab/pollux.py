@@ -89,14 +89,16 @@ class Helper:
             f"( {command} >{self.log_path} 2>&1; echo $? >{self.log_path}.status ) >/dev/null 2>&1 &"
         )
 
-    def says(self, pattern: str, seconds: int) -> bool:
-        """Waits on the host, which costs it next to nothing, until the log matches an extended expression.
+    def says(self, pattern: str, seconds: int, after: str = "") -> bool:
+        """Waits on the host, which costs it next to nothing, until the log matches an extended expression,
+        or what of it comes after the last of some words does.
 
         False when the helper has ended without it, or the time is over.
         """
+        forget = f"log=${{log##*{shlex.quote(after)}}}; " if after else ""
         found = self.host.run(
             f"{QUIET_WAIT}; pattern={shlex.quote(pattern)}; for ((tenth = 0; tenth < {seconds * 10}; tenth++)); do "
-            f"IFS= read -rd '' log <{self.log_path}; [[ $log =~ $pattern ]] && exit 0; "
+            f"IFS= read -rd '' log <{self.log_path}; {forget}[[ $log =~ $pattern ]] && exit 0; "
             f"[[ -e {self.log_path}.status ]] && exit 1; wait_seconds 0.1; done; exit 1",
             timeout=seconds * 4, check=False,
         )

@@ -106,12 +106,13 @@ def _one(lab: Lab, options: Protection, told: Narrator, moment: Moment) -> Shown
         told.watch(lambda: client.ended, moment.seconds)
         killed_at = pull_plug(lab, told)
         if CALLED in pair.backup.log():
-            pair.backup.says(f"{REVIVES}|{NOTHING_TO_REVIVE}", DECISION_SECONDS_MAX)
-        log = pair.backup.log(lines=50)
+            pair.backup.says(f"{REVIVES}|{NOTHING_TO_REVIVE}", DECISION_SECONDS_MAX, after=CALLED)
+        # An earlier session may have been lost, too: only the last one counts.
+        _, is_called, log = pair.backup.log(lines=50).rpartition(CALLED)
         if REVIVES in log:
             outcome = see_takeover(lab, client, told, killed_at)
             return Shown(moment, "goes on", outcome.takeover_ms, outcome.verdict.progress.bytes, outcome.reason)
-        return Shown(moment, "lost", None, client.progress.bytes, _wrong_about_loss(lab, pair, client, log))
+        return Shown(moment, "lost", None, client.progress.bytes, _wrong_about_loss(lab, pair, client, is_called + log))
     finally:
         if client.verdict is None:
             client.finish()
@@ -120,7 +121,7 @@ def _one(lab: Lab, options: Protection, told: Narrator, moment: Moment) -> Shown
 def _wrong_about_loss(lab: Lab, pair: Pair, client: StreamClient, log: str) -> str:
     """Why a guest should not have been lost, or what the backup did wrong about one that had to be."""
     if PROTECTED in log:
-        return "the backup had a whole image and did not revive it"
+        return f"the backup had a whole image and did not revive it: {log.strip().splitlines()[-3:]}"
     if pair.backup.exit_status() is not None:
         return f"the backup's helper ended: {pair.backup.log(2).strip()}"
     domains = lab.b.run("xl list | awk 'NR > 1 && $2 > 0'").stdout.strip()
