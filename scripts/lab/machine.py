@@ -19,6 +19,11 @@ CPU_MODEL = "qemu64,+svm,+npt,+aes,+pclmulqdq,+ssse3,+sse4.1"
 # QEMU's own default is a gigabyte for each host, which buys nothing here.
 TRANSLATION_CACHE_MB = 256
 MONITOR_SECONDS_MAX = 10.0
+# It reads what nobody writes.
+_WAIT_SECONDS = (
+    "[[ -p /run/lab-wait ]] || mkfifo /run/lab-wait; exec 9<>/run/lab-wait || exit 2; "
+    "wait_seconds() { read -rt $1 -u 9; (($? > 128)) || exit 2; }"
+)
 
 # vCPUs of a guest that get a core of their own; more of them share. Every core that waits for another in
 # Xen keeps one of the few real cores that emulate them all, and that other may be the one it waits for.
@@ -168,6 +173,15 @@ class Host:
     def run(self, script: str, timeout: float = 60.0, check: bool = True) -> Result:
         """Runs a script in dom0."""
         return self.agent.run(script, timeout, check)
+
+    def waits(self, script: str, timeout: float) -> bool:
+        """Runs a bash script that waits for something with `wait_seconds N`, which starts no process: under a
+        flood a busy host takes seconds for that. Whether it ended with status 0; 1 is no.
+        """
+        result = self.run(f"{_WAIT_SECONDS}; {script}", timeout, check=False)
+        if result.status > 1:
+            raise LabError(f"host {self.name} cannot wait: {result.stderr.strip()}")
+        return result.status == 0
 
     def push(self, source: Path | bytes, path: str, mode: int | None = None) -> None:
         """Writes a file in dom0."""

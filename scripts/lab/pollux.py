@@ -20,12 +20,6 @@ STATE_FOLDER = "/run/pollux"
 ARBITER_PATH = "/usr/sbin/pollux-etcd"
 ARBITER_CONFIGURATION = f"http://{MANAGEMENT_ADDRESS}:{ETCD_PORT}\n"
 HELPERS = ("primary-helper", "backup-helper")
-# Bash that sleeps without a new process, by reading what nobody writes: under a flood a busy host takes
-# seconds to start one.
-QUIET_WAIT = (
-    "[[ -p /run/lab-wait ]] || mkfifo /run/lab-wait; exec 9<>/run/lab-wait || exit 2; "
-    "wait_seconds() { read -rt $1 -u 9; (($? > 128)) || exit 2; }"
-)
 SAYS_SECONDS_MAX = 20
 
 
@@ -96,15 +90,12 @@ class Helper:
         False when the helper has ended without it, or the time is over.
         """
         forget = f"log=${{log##*{shlex.quote(after)}}}; " if after else ""
-        found = self.host.run(
-            f"{QUIET_WAIT}; pattern={shlex.quote(pattern)}; for ((tenth = 0; tenth < {seconds * 10}; tenth++)); do "
+        return self.host.waits(
+            f"pattern={shlex.quote(pattern)}; for ((tenth = 0; tenth < {seconds * 10}; tenth++)); do "
             f"IFS= read -rd '' log <{self.log_path}; {forget}[[ $log =~ $pattern ]] && exit 0; "
             f"[[ -e {self.log_path}.status ]] && exit 1; wait_seconds 0.1; done; exit 1",
-            timeout=seconds * 4, check=False,
+            timeout=seconds * 4,
         )
-        if found.status > 1:
-            raise LabError(f"host {self.host.name} cannot wait: {found.stderr.strip()}")
-        return found.status == 0
 
     def exit_status(self) -> int | None:
         """Its exit status once it has ended, else None."""

@@ -15,7 +15,7 @@ from lab.guest import GuestControl, create_guest
 from lab.instance import Lab
 from lab.machine import Shape
 from lab.narrator import Narrator
-from lab.pollux import INTERVAL_MS_BY_VCPUS, QUIET_WAIT, Pair, Protection, build_helpers
+from lab.pollux import INTERVAL_MS_BY_VCPUS, Pair, Protection, build_helpers
 from lab.settings import LabError
 
 PROTECTED_SECONDS_MAX = 240
@@ -93,16 +93,13 @@ def one_start(lab: Lab, options: Protection, kind: str) -> str:
 
 def _takes_flood(lab: Lab) -> bool:
     """Whether dom0 counts enough bytes that the guest took from its vif: no question gets through to the
-    guest under a flood. One script waits on the host, where a new process takes seconds meanwhile.
+    guest under a flood.
     """
-    taken = lab.a.run(
-        f"{QUIET_WAIT}; read before <{_COUNTER}; for half_second in {{1..{FLOOD_SECONDS_MAX * 2}}}; do "
+    return lab.a.waits(
+        f"read before <{_COUNTER}; for half_second in {{1..{FLOOD_SECONDS_MAX * 2}}}; do "
         f"read now <{_COUNTER}; ((now - before >= {FLOOD_BYTES})) && exit 0; wait_seconds 0.5; done; exit 1",
-        timeout=FLOOD_SECONDS_MAX * 6, check=False,
+        timeout=FLOOD_SECONDS_MAX * 6,
     )
-    if taken.status > 1:
-        raise LabError(f"host {lab.a.name} cannot count: {taken.stderr.strip()}")
-    return taken.status == 0
 
 
 def _alive(lab: Lab) -> bool:
