@@ -78,7 +78,7 @@ def create_busy_guest(lab: Lab, options: Protection, told: Narrator) -> None:
     GuestControl(lab.network).ask(f"dirty {DIRTY_PAGES} 100")
 
 
-def run_failover(lab: Lab, options: Protection, told: Narrator, steady: float = STEADY_SECONDS) -> Outcome:
+def run_failover(lab: Lab, options: Protection, told: Narrator) -> Outcome:
     """Runs the scenario on freshly prepared hosts and leaves host B with the guest."""
     create_busy_guest(lab, options, told)
     pair = Pair(lab, options)
@@ -90,7 +90,7 @@ def run_failover(lab: Lab, options: Protection, told: Narrator, steady: float = 
             start_protection(pair, client, told)
             pair.wait_protected()
             told.say(f"protected: an epoch every {pair.options.interval_ms} ms")
-            told.watch(lambda: client.ended, steady)
+            told.watch(lambda: client.ended, STEADY_SECONDS)
             if client.ended:
                 outcome = _outcome(client, None, "the stream ended before the plug was pulled")
             else:

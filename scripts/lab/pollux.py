@@ -21,6 +21,9 @@ ARBITER_PATH = "/usr/sbin/pollux-etcd"
 ARBITER_CONFIGURATION = f"http://{MANAGEMENT_ADDRESS}:{ETCD_PORT}\n"
 HELPERS = ("primary-helper", "backup-helper")
 SAYS_SECONDS_MAX = 20
+PROTECTED_SECONDS_MAX = 240
+# What the primary's helper, and the backup's, say of a guest whose backup is complete.
+PROTECTED = "PROTECTED"
 
 
 # After each checkpoint a guest touches its pages anew through Xen. Emulated, and with several vCPUs in
@@ -181,11 +184,16 @@ class Pair:
         """Starts the primary's helper."""
         self.primary.start(self.options.protect_command(self.primary.host))
 
-    def wait_protected(self, timeout: float = 240.0, epochs: int = 5) -> dict[str, str]:
+    def wait_told_protected(self) -> None:
+        """Waits until the primary's helper says that the guest is protected, and asks the host nothing else."""
+        if not self.primary.says(PROTECTED, PROTECTED_SECONDS_MAX):
+            raise LabError(f"not protected within {PROTECTED_SECONDS_MAX} s: {self.primary.log(3).strip()}")
+
+    def wait_protected(self, timeout: float = PROTECTED_SECONDS_MAX, epochs: int = 5) -> dict[str, str]:
         """Waits until the backup has acknowledged some epochs; a helper that ends is an error at once."""
         deadline = time.monotonic() + timeout
         while True:
-            self.primary.says("PROTECTED", SAYS_SECONDS_MAX)
+            self.primary.says(PROTECTED, SAYS_SECONDS_MAX)
             status = self.primary.status()
             if status.get("state") == "protected" and int(status.get("acknowledged", "0")) >= epochs:
                 return status

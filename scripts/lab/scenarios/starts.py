@@ -18,7 +18,6 @@ from lab.narrator import Narrator
 from lab.pollux import INTERVAL_MS_BY_VCPUS, Pair, Protection, build_helpers
 from lab.settings import LabError
 
-PROTECTED_SECONDS_MAX = 240
 # A stream that a flood held up waits for TCP's next retransmission, whose pauses double, to two minutes at
 # most (TCP_RTO_MAX, include/net/tcp.h, Linux 6.1).
 ANSWER_SECONDS_MAX = 130.0
@@ -75,8 +74,7 @@ def one_start(lab: Lab, options: Protection, kind: str) -> str:
             time.sleep(1.0)
             pair.stand_by()
             pair.protect()
-            if not pair.primary.says("PROTECTED", PROTECTED_SECONDS_MAX):
-                return f"not protected within {PROTECTED_SECONDS_MAX} s: {pair.primary.log(3).strip()}"
+            pair.wait_told_protected()
             if not _takes_flood(lab):
                 return f"the guest takes less than {FLOOD_BYTES} bytes in {FLOOD_SECONDS_MAX} s"
         if not client.wait_for(client.progress.messages + STREAM_MESSAGES, ANSWER_SECONDS_MAX):
