@@ -8,6 +8,7 @@ use core::sync::atomic::AtomicU64;
 use spin::Once;
 
 use super::console_ring::ConsoleRing;
+use super::paging::MAPPED_END;
 use super::{clock, ports, shared_info};
 use crate::limits::{PAGE_SIZE, STUB_DOMAIN_CONSOLE_DRAIN_US_MAX, STUB_DOMAIN_CONSOLE_WAIT_US_MAX};
 use crate::xen::params::{CONSOLE_EVTCHN, CONSOLE_PFN};
@@ -19,9 +20,6 @@ const SERIAL_STATUS: u16 = SERIAL + 5;
 const SERIAL_IS_EMPTY: u8 = 1 << 5;
 /// A serial port that takes nothing for so many looks is not there.
 const SERIAL_LOOKS_MAX: u32 = 100_000;
-
-/// gfns above have no place in what paging.rs maps.
-const MAPPED_GFN_COUNT: u64 = (4 << 30) / PAGE_SIZE as u64;
 
 #[derive(Debug)]
 enum Console {
@@ -41,7 +39,7 @@ pub fn open(hypervisor: Hypervisor) {
 
 fn find_ring(hypervisor: Hypervisor) -> Option<(GuestPage<'static>, u32)> {
     let param = |index| hypervisor.hvm_get_param(index).ok().filter(|value| *value != 0);
-    let gfn = param(CONSOLE_PFN).filter(|gfn| *gfn < MAPPED_GFN_COUNT)?;
+    let gfn = param(CONSOLE_PFN).filter(|gfn| *gfn < MAPPED_END / PAGE_SIZE as u64)?;
     let port = u32::try_from(param(CONSOLE_EVTCHN)?).ok()?;
     let address = usize::try_from(gfn).ok()? * PAGE_SIZE;
     let page = core::ptr::with_exposed_provenance::<[AtomicU64; PAGE_SIZE / 8]>(address);

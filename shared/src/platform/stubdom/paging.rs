@@ -10,6 +10,9 @@ use crate::limits::PAGE_SIZE;
 /// Bytes from address 0 on that are mapped by pages of 4 KiB; the image lies there (linker/stubdom.ld).
 pub const MAPPED_BY_PAGES: u64 = 8 * 1024 * 1024;
 
+/// Every address below is mapped, where it is (boot.s).
+pub const MAPPED_END: u64 = 1 << 32;
+
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
 const NO_EXECUTE: u64 = 1 << 63;

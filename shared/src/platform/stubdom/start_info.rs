@@ -9,12 +9,11 @@ use spin::Once;
 use super::boot;
 use super::command_line::as_text;
 use super::free_memory::FreeMemory;
+use super::paging::MAPPED_END;
 use crate::limits::{STUB_DOMAIN_COMMAND_LINE_SIZE_MAX, STUB_DOMAIN_MEMORY_RANGE_COUNT_MAX};
 use crate::xen::{Hypervisor, MemoryMapEntry};
 
 const MAGIC: u32 = 0x336e_c578;
-/// Everything below is mapped (paging.rs).
-const MAPPED_END: u64 = 1 << 32;
 
 /// struct hvm_start_info. The memory map is there from version 1 on.
 #[repr(C)]
