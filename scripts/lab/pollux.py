@@ -21,6 +21,8 @@ ARBITER_PATH = "/usr/sbin/pollux-etcd"
 ARBITER_CONFIGURATION = f"http://{MANAGEMENT_ADDRESS}:{ETCD_PORT}\n"
 HELPERS = ("primary-helper", "backup-helper")
 SAYS_SECONDS_MAX = 20
+# For so long an emulated host may be too busy to give an answer that it has.
+BUSY_SECONDS_MAX = 120
 PROTECTED_SECONDS_MAX = 240
 # What the primary's helper, and the backup's, say of a guest whose backup is complete.
 PROTECTED = "PROTECTED"
@@ -94,10 +96,10 @@ class Helper:
         """
         forget = f"log=${{log##*{shlex.quote(after)}}}; " if after else ""
         return self.host.waits(
-            f"pattern={shlex.quote(pattern)}; for ((tenth = 0; tenth < {seconds * 10}; tenth++)); do "
+            f"pattern={shlex.quote(pattern)}; for ((SECONDS = 0; SECONDS < {seconds}; )); do "
             f"IFS= read -rd '' log <{self.log_path}; {forget}[[ $log =~ $pattern ]] && exit 0; "
             f"[[ -e {self.log_path}.status ]] && exit 1; wait_seconds 0.1; done; exit 1",
-            timeout=seconds * 4,
+            timeout=seconds + BUSY_SECONDS_MAX,
         )
 
     def exit_status(self) -> int | None:

@@ -11,7 +11,7 @@ use crate::platform::linux::clock;
 use crate::ring::{Control, EntryKind, Phase, Producer};
 
 /// Microseconds between two looks while no epoch is waited for.
-pub(super) const PATIENT_REST_US: u64 = 1_000;
+pub(super) const PATIENT_REST_US: u64 = 5_000;
 /// Milliseconds that ship may take for its goodbye: it gives up by itself after the longer of both
 /// hosts' timeouts.
 pub(super) const GOODBYE_MS_MAX: u64 = TIMEOUT_MS_MAX as u64 + 1000;
