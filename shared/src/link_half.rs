@@ -156,6 +156,10 @@ impl Host for LinuxHost<'_> {
         clock::monotonic_us()
     }
 
+    fn processor_us(&mut self) -> u64 {
+        clock::processor_us()
+    }
+
     fn yield_core(&mut self) {
         clock::yield_now();
     }

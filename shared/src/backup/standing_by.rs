@@ -47,7 +47,6 @@ impl StandingBy<'_> {
     /// Stands by until a guest was brought to life here or the operator ends it.
     pub fn run(mut self) -> Result<(), StandByError> {
         loop {
-            let began_us = clock::monotonic_us();
             let event = self.commit.turn()?;
             match event {
                 CommitEvent::Working => self.idle.interrupt(),
@@ -55,7 +54,7 @@ impl StandingBy<'_> {
                     if signals::stop_requested() {
                         return self.leave();
                     }
-                    self.rest(began_us)?;
+                    self.rest()?;
                 }
                 CommitEvent::PrimaryLost { epoch: Some(epoch) } => match self.settle(epoch) {
                     Life::Here => return self.revive(epoch),
@@ -189,8 +188,7 @@ impl StandingBy<'_> {
         }
     }
 
-    /// Rests after a turn that began at `began_us` and found nothing to do.
-    fn rest(&mut self, began_us: u64) -> Result<(), StandByError> {
+    fn rest(&mut self) -> Result<(), StandByError> {
         self.looks += 1;
         if self.looks >= LOOKS_PER_CHILD_CHECK {
             self.looks = 0;
@@ -201,7 +199,7 @@ impl StandingBy<'_> {
                 return Err(StandByError::ReceiveEnded(end));
             }
         }
-        match self.idle.rest_us(began_us, clock::monotonic_us()) {
+        match self.idle.rest_us(clock::monotonic_us(), clock::processor_us()) {
             _ if self.is_dedicated => core::hint::spin_loop(),
             0 => clock::yield_now(),
             rest_us => clock::sleep_us(rest_us),

@@ -162,6 +162,11 @@ pub trait Host {
     /// Microseconds of a clock that never goes back.
     fn now_us(&mut self) -> u64;
 
+    /// Microseconds of its core that this process has used; a host that does not count says 0.
+    fn processor_us(&mut self) -> u64 {
+        0
+    }
+
     /// Lets others use the core if somebody waits for it.
     fn yield_core(&mut self);
 

@@ -219,7 +219,7 @@ impl<L: LinkProcess> Turns<L> {
             match activity {
                 Activity::Busy => idle.interrupt(),
                 Activity::Idle if dedicated => core::hint::spin_loop(),
-                Activity::Idle => match idle.rest_us(now_us, host.now_us()) {
+                Activity::Idle => match idle.rest_us(now_us, host.processor_us()) {
                     0 => host.yield_core(),
                     rest_us => port.wait(rest_us)?,
                 },

@@ -114,7 +114,6 @@ impl<'t> Epochs<'t> {
         let mut idle = Idle::default();
         let (mut free_entry_count, mut moved_us) = (0, clock::monotonic_us());
         loop {
-            let began_us = clock::monotonic_us();
             let free_before = core::mem::replace(&mut free_entry_count, output.free_entry_count()?);
             self.take_acknowledgement(output)?;
             if output.control().peer_phase() == Phase::Refused {
@@ -143,7 +142,7 @@ impl<'t> Epochs<'t> {
                     self.target.say_given_up(self.ended_epoch);
                     return Ok(Some(SessionEnd::GivenUp));
                 }
-                Step::Wait { .. } => idle.rest_us(began_us, clock::monotonic_us()),
+                Step::Wait { .. } => idle.rest_us(now_us, clock::processor_us()),
             };
             if let Some(end) = self.target.interruption(rest_us)? {
                 return Ok(Some(end));

@@ -18,6 +18,12 @@ pub fn monotonic_us() -> u64 {
     monotonic_ns() / 1000
 }
 
+/// Microseconds of processor time that this thread has used, its system calls included.
+pub fn processor_us() -> u64 {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    used.tv_sec.cast_unsigned() * 1_000_000 + used.tv_nsec.cast_unsigned() / 1000
+}
+
 /// Seconds since 1970 (UTC), for records that another process reads later.
 pub fn unix_time_s() -> u64 {
     clock_gettime(ClockId::Realtime).tv_sec.cast_unsigned()
