@@ -19,6 +19,7 @@ mod errno;
 mod error;
 #[cfg(not(stubdom))]
 mod event_channel;
+mod event_channel_op;
 pub mod grant_access;
 pub mod grant_table;
 #[cfg(not(stubdom))]
@@ -55,8 +56,7 @@ pub mod xenstore;
 pub use domain_info::{DomainInfo, VcpuInfo};
 pub use errno::Errno;
 pub use error::{Operation, XenError};
-#[cfg(not(stubdom))]
-pub use event_channel::{EventChannelStatus, EventChannelStatusKind};
+pub use event_channel_op::{EventChannelStatus, EventChannelStatusKind};
 #[cfg(not(stubdom))]
 pub use grant_table_op::GrantTableSize;
 pub use guest_page::GuestPage;
