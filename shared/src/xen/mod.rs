@@ -5,7 +5,7 @@
 //! structure in shared memory: it knows sizes, errors and versions, and leaves all policy (when
 //! to pause, which pages, what to rebuild) to `capture` and `revive`. How a hypercall reaches Xen
 //! is the platform's business (`platform::linux::privcmd`, `platform::stubdom::hypercall`). Most files are
-//! for dom0; what a domain asks for itself is in `hypervisor`.
+//! for dom0; what a domain asks for itself is in `hypervisor` and `own_event_channels`.
 
 #![allow(unsafe_code)]
 
@@ -44,6 +44,8 @@ mod log_dirty;
 mod memory;
 pub mod netif;
 mod open_error;
+#[cfg(stubdom)]
+mod own_event_channels;
 mod physmap;
 mod plain;
 pub mod stub;
