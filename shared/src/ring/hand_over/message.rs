@@ -64,7 +64,7 @@ impl HandOver {
 
 #[cfg(test)]
 impl HandOver {
-    pub(super) fn sample() -> Self {
+    pub(crate) fn sample() -> Self {
         Self {
             peer_addresses: Vec::from_slice(&[[0x52, 0x54, 0, 1, 2, 3]]).unwrap(),
             timeout_ms: 500,

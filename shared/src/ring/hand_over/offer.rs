@@ -17,6 +17,8 @@ pub type OfferValue = FixedText<32>;
 /// Version of all that is agreed on in `hand_over`, and of the ring.
 const PROTOCOL: u64 = 1;
 const STATE_OFFERED: &str = "offered";
+/// A process of dom0 has the link, or had it until now.
+const STATE_TAKEN: &str = "taken";
 /// Ports that Xen has at most (EVTCHN_FIFO_NR_CHANNELS, event_channel.h).
 const EVENT_PORT_COUNT_MAX: u32 = 1 << 17;
 /// gfns are below this: 52 bits of a physical address at most.
@@ -126,6 +128,14 @@ impl Offer {
         write("state", &text(format_args!("{STATE_OFFERED}")))
     }
 
+    /// Says that this is no offer any more: somebody has taken it up.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub fn withdraw<E>(write: impl FnOnce(&str, &OfferValue) -> Result<(), E>) -> Result<(), E> {
+        write("state", &OfferValue::new(STATE_TAKEN))
+    }
+
     /// Reads and checks every value with `read`, which is given names below [`PATH`]. Nothing is trusted; whether
     /// the gfns are the domain's is for the caller to see.
     ///
@@ -209,6 +219,13 @@ mod tests {
             assert_eq!(read(&written(&offer)), Ok(offer));
         }
         assert_eq!(read(&Values::new()), Err(OfferError::None));
+        let mut values = written(&sample());
+        let write = |name: &str, value: &OfferValue| {
+            values.insert(name.to_owned(), *value);
+            Ok::<(), Infallible>(())
+        };
+        Offer::withdraw(write).unwrap();
+        assert_eq!(read(&values), Err(OfferError::None));
     }
 
     #[test]
