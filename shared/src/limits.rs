@@ -272,8 +272,8 @@ pub const DESCRIPTION_SIZE_MAX: usize = DOMAIN_NAME_SIZE_MAX + 74;
 pub const EPOCH_REVIVABLE_FIRST: u64 = 3;
 
 /// Bytes of a stub domain's stack; a page that is not mapped lies below it. An end of the link and its buffers of frames
-/// lie on it, some 400 KiB, more than once while they are made.
-pub const STUB_DOMAIN_STACK_SIZE: usize = 4 * 1024 * 1024;
+/// lie on it, more than once while they are made: some 800 KiB.
+pub const STUB_DOMAIN_STACK_SIZE: usize = 2 * 1024 * 1024;
 
 /// Bytes of a stub domain's command line, its closing zero included (MAX_GUEST_CMDLINE of Xen's xen.h). A
 /// longer one is refused.

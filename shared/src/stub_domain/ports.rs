@@ -19,6 +19,8 @@ pub struct Ports<M> {
     machine: M,
     store: u32,
     dom0: Cell<Option<u32>>,
+    /// Microseconds that were spent waiting.
+    waited_us: Cell<u64>,
     /// A wait was refused, and that was said.
     is_refusal_told: Cell<bool>,
 }
@@ -26,13 +28,18 @@ pub struct Ports<M> {
 impl<M: Machine> Ports<M> {
     /// The ports of a domain whose xenstore has this one.
     pub const fn new(machine: M, store: u32) -> Self {
-        let (dom0, is_refusal_told) = (Cell::new(None), Cell::new(false));
-        Self { machine, store, dom0, is_refusal_told }
+        let (dom0, waited_us, is_refusal_told) = (Cell::new(None), Cell::new(0), Cell::new(false));
+        Self { machine, store, dom0, waited_us, is_refusal_told }
     }
 
     /// The machine.
     pub const fn machine(&self) -> &M {
         &self.machine
+    }
+
+    /// Microseconds that were not spent waiting: of the core, as far as others have left it to this domain.
+    pub fn worked_us(&self) -> u64 {
+        self.machine.now_us().saturating_sub(self.waited_us.get())
     }
 
     /// A new port for dom0 to bind to, in place of the last one.
@@ -73,12 +80,15 @@ impl<M: Machine> Ports<M> {
     }
 
     fn wait_at_all(&self, ports: &[u32], duration_us: u64) {
+        let before_us = self.machine.now_us();
         if let Err(error) = self.machine.poll(ports, duration_us) {
             self.machine.yield_core();
             if !self.is_refusal_told.replace(true) {
                 crate::log!("waiting takes the whole core from now on: {error}");
             }
         }
+        let waited_us = self.machine.now_us().saturating_sub(before_us);
+        self.waited_us.set(self.waited_us.get() + waited_us);
         ports.iter().for_each(|port| self.machine.forget_event(*port));
     }
 }
@@ -139,6 +149,14 @@ mod tests {
         assert_eq!(waits, [(vec![3, 7, 8], 50), (vec![3, dom0, 7], 50), (vec![3], 60)]);
         let forgotten = ports.machine().0.borrow().forgotten.clone();
         assert_eq!(forgotten, [3, 7, 8, 3, dom0, 7, 3]);
+    }
+
+    #[test]
+    fn a_wait_is_no_work() {
+        let ports = Ports::new(ModelMachine::default(), 3);
+        let before_us = ports.worked_us();
+        EventPorts::wait(&mut &ports, &[7], 5_000);
+        assert!((before_us..before_us + 1_000).contains(&ports.worked_us()));
     }
 
     #[test]
