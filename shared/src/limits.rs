@@ -288,8 +288,9 @@ pub const STUB_DOMAIN_CONSOLE_WAIT_US_MAX: u64 = 20_000;
 /// Microseconds that a stub domain waits at its end until its last lines are taken.
 pub const STUB_DOMAIN_CONSOLE_DRAIN_US_MAX: u64 = 1_000_000;
 
-/// Microseconds in which xenstored must answer a stub domain.
-pub const STUB_DOMAIN_XENSTORE_US_MAX: u64 = 5_000_000;
+/// Microseconds in which xenstored must answer a stub domain, which ends otherwise: it is asked when the interface changes
+/// and when the link is handed over, and dom0 may be busy then.
+pub const STUB_DOMAIN_XENSTORE_US_MAX: u64 = 30_000_000;
 
 /// Microseconds between two looks of a stub domain that waits for its interface, or for dom0, if nothing wakes it.
 pub const STUB_DOMAIN_LOOK_US: u64 = 100_000;

@@ -31,6 +31,8 @@ mod counters;
 mod entry;
 pub mod hand_over;
 mod key_words;
+#[cfg(any(stubdom, test))]
+mod nonsense;
 mod producer;
 mod session;
 #[cfg(test)]

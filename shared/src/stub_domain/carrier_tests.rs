@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::carrier::{Carrier, Region};
 use super::model_machine::ModelMachine;
 use super::network_half::{NetworkHalf, ReceiveHalf, ShipHalf};
 use super::ports::Ports;
+use super::scribbler::Scribbler;
 use crate::platform::memory::SharedMemory;
 use crate::ring::hand_over::{
     HandOver, HandOverPage, HandOverState, Offer, OfferValue, Program, part, region_size,
@@ -152,6 +154,30 @@ fn a_process_that_dies_ends_the_link_and_nothing_else() {
         }
     });
     assert_eq!(dom0.map().0.state(), Some(HandOverState::Failed));
+}
+
+#[test]
+fn a_scribbler_lies_until_dom0_has_enough() {
+    let mut port = None;
+    let dom0 = live::<Scribbler<ShipHalf>>(1, move |dom0| {
+        let (mut page, _) = dom0.map();
+        match (port, page.state(), dom0.offer()) {
+            (None, Some(HandOverState::Awaited), Some(offer)) => {
+                dom0.machine.bind(offer.event_port);
+                page.give(&HandOver::sample());
+                port = Some(offer.event_port);
+            }
+            (Some(bound), Some(HandOverState::Taken), _) if page.link_heartbeat() > 20 => {
+                dom0.machine.unbind(bound);
+                port = None;
+            }
+            _ => {}
+        }
+    });
+    assert_eq!(dom0.map().0.state(), Some(HandOverState::Failed));
+    let region = &dom0.region;
+    let written = region.words(4096..3 * 4096).iter().filter(|word| word.load(Relaxed) != 0);
+    assert!(written.count() > 50);
 }
 
 #[test]

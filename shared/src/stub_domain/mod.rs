@@ -3,7 +3,7 @@
 //!
 //! `carrier` is its life: it offers itself to dom0 (`ring::hand_over`), carries the link for whoever takes that up, and
 //! offers itself anew. `ports` are the events it waits for, `interface` the vif as the link's port, `network_half` the
-//! two halves, `memory_plan` how its memory is parted. All of it asks a `machine`, so that it can be tried
+//! two halves, `scribbler` one that lies, `memory_plan` how its memory is parted. All of it asks a `machine`, so that it can be tried
 //! without Xen; `start` puts it on the real one. The platform is checked at each start (`self_check`).
 
 mod carrier;
@@ -14,6 +14,7 @@ mod memory_plan;
 mod network_half;
 pub mod options;
 mod ports;
+mod scribbler;
 #[cfg(stubdom)]
 mod self_check;
 #[cfg(stubdom)]
@@ -31,5 +32,6 @@ pub use machine::Machine;
 pub use memory_plan::{RingSize, RingTooLarge};
 pub use network_half::{NetworkHalf, ReceiveHalf, ShipHalf};
 pub use ports::Ports;
+pub use scribbler::Scribbler;
 #[cfg(stubdom)]
 pub use start::run;

@@ -18,6 +18,8 @@ pub struct Options {
     pub debug_exit_port: Option<u16>,
     /// `entry-count=N`, or `ring=SIZE` with the bytes of pages.
     pub ring_size: RingSize,
+    /// `scribble`: write nonsense into the ring.
+    pub scribbles: bool,
 }
 
 /// The command line cannot be used.
@@ -37,8 +39,8 @@ impl fmt::Display for OptionsError {
             }
             Self::Word(word) => write!(
                 f,
-                "the command line's word {word} is not known: there are entry-count=N, ring=SIZE, self-check, \
-                 self-check=DEFECT and debug-exit=0xPORT (docs/stub-domain.md)"
+                "the command line's word {word} is not known: there are entry-count=N, ring=SIZE, scribble, \
+                 self-check, self-check=DEFECT and debug-exit=0xPORT (docs/stub-domain.md)"
             ),
         }
     }
@@ -57,6 +59,7 @@ pub fn parse(command_line: Option<&str>, options: &mut Options) -> Result<(), Op
         let unknown = OptionsError::Word(FixedText::new(word));
         match split_at_first(word, b'=') {
             None if word == "self-check" => options.is_self_check = true,
+            None if word == "scribble" => options.scribbles = true,
             Some(("self-check", name)) => options.defect = Some(defect_of(name).ok_or(unknown)?),
             Some(("debug-exit", port)) => {
                 options.debug_exit_port = Some(port_of(port).ok_or(unknown)?);
@@ -114,6 +117,7 @@ mod tests {
         assert_eq!(options.debug_exit_port, Some(0xf4));
         let options = parsed("self-check=write-code").unwrap();
         assert_eq!((options.defect, options.debug_exit_port), (Some(Defect::WriteCode), None));
+        assert!(parsed("scribble").unwrap().scribbles && !options.scribbles);
         for (word, ring_size) in [
             ("", RingSize::Fitting),
             ("entry-count=64", RingSize::Entries(64)),

@@ -10,6 +10,7 @@ use super::memory_plan::{RingSize, entry_count};
 use super::network_half::NetworkHalf;
 use super::options::{Options, parse};
 use super::ports::Ports;
+use super::scribbler::Scribbler;
 use super::self_check;
 use crate::limits::{PAGE_SIZE, STUB_DOMAIN_XENSTORE_US_MAX};
 use crate::platform::memory::SharedMemory;
@@ -55,7 +56,8 @@ pub fn run<H: NetworkHalf>(version: &str, start: Start) -> ExitStatus {
     if let Some(status) = check(&options) {
         return status;
     }
-    let Err(error) = carry::<H>(start.hypervisor, options.ring_size);
+    let carry = if options.scribbles { carry::<Scribbler<H>> } else { carry::<H> };
+    let Err(error) = carry(start.hypervisor, options.ring_size);
     crate::log!("{error}");
     match error {
         StubDomainError::NoStore => ExitStatus::Usage,
