@@ -42,3 +42,24 @@ pub enum ArbiterKind<'a> {
     /// Nobody: both hosts may live.
     None,
 }
+
+/// Where the half at the network runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkHalfPlace<'a> {
+    /// A process of dom0, beside the other half.
+    #[default]
+    Process,
+    /// The stub domain of this name.
+    StubDomain(&'a str),
+}
+
+impl<'a> LinkHalfPlace<'a> {
+    /// The stub domain's name, if it is one.
+    #[must_use]
+    pub const fn stub_domain(self) -> Option<&'a str> {
+        match self {
+            Self::Process => None,
+            Self::StubDomain(name) => Some(name),
+        }
+    }
+}

@@ -99,7 +99,7 @@ impl HandOverPage {
     /// The page in this memory, which is one page.
     #[must_use]
     pub fn of(memory: SharedMemory) -> Self {
-        assert_eq!(memory.size(), PAGE_SIZE, "a page is a page");
+        assert!(memory.size() == PAGE_SIZE, "a page is a page");
         Self { memory }
     }
 
