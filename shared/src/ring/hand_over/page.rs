@@ -146,7 +146,8 @@ impl HandOverPage {
     }
 
     /// Dom0: the link half's heartbeat. It counts on at each of the link half's looks around, some hundred times a
-    /// second; one that stands still for as long as the operator's timeout is a stub domain that hangs.
+    /// second; one that stands still for ten seconds, or for the operator's timeout if that is longer, is a stub domain
+    /// that hangs.
     #[must_use]
     pub fn link_heartbeat(&self) -> u64 {
         self.memory.word(LINK_HEARTBEAT).load(Ordering::Relaxed)
