@@ -109,11 +109,14 @@ def _add_protection(command: argparse.ArgumentParser) -> None:
         "--interval-ms", type=int, help=f"length of an epoch; by vCPUs, unless given: {INTERVAL_MS_BY_VCPUS}"
     )
     command.add_argument("--timeout-ms", type=int, default=default.timeout_ms, help="silence that means loss")
+    command.add_argument("--stub", action="store_true", help="ship and receive in stub domains")
 
 
 def _protection(given: argparse.Namespace) -> Protection:
     interval_ms = given.interval_ms or INTERVAL_MS_BY_VCPUS[given.vcpus]
-    return Protection(vcpus=given.vcpus, interval_ms=interval_ms, timeout_ms=given.timeout_ms)
+    return Protection(
+        vcpus=given.vcpus, interval_ms=interval_ms, timeout_ms=given.timeout_ms, stub=given.stub
+    )
 
 
 def _add_standing(commands: Commands[argparse.ArgumentParser]) -> None:

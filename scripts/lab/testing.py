@@ -152,7 +152,7 @@ def _show_logs(lab: Lab) -> None:
     """The helpers' last words, which is where most failures explain themselves."""
     for host in lab.hosts.values():
         if host.running and host.agent.answers(timeout=3):
-            said = host.run("tail -n 8 /var/log/*-helper.log 2>/dev/null; xl list", check=False).stdout
+            said = host.run("tail -n 8 /var/log/*-helper.log /var/log/xen/console/guest-pollux-*.log 2>/dev/null; xl list", check=False).stdout
             print("".join(f"       host {host.name}: {line}\n" for line in said.splitlines()), end="")
 
 

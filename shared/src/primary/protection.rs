@@ -11,7 +11,8 @@ use super::surroundings::Program;
 use crate::capture::{Capture, CaptureError, EpochOutput, FullCopyProgress, ShutdownReason, Store};
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::options::ProtectOptions;
-use crate::platform::linux::process::{self, ProcessEnd};
+use crate::other_half::HalfEnd;
+use crate::platform::linux::process;
 use crate::platform::linux::status_file::StatusFile;
 use crate::ring::{Control, GoodbyeReason, Producer};
 use crate::status::{Histogram, PauseSummary, Role, State, StatusRecord};
@@ -124,7 +125,7 @@ impl Protection<'_> {
         &mut self,
         capture: &Capture<'_>,
         control: Control<'_>,
-        ship_end: Option<ProcessEnd>,
+        ship_end: Option<HalfEnd>,
     ) -> Result<(), ProtectError> {
         self.settle(capture, control)?;
         match ship_end {

@@ -24,18 +24,24 @@ const _: () = assert!(RING_ENTRY_COUNT_MAX as u64 <= u64::MAX / PAGE_SIZE as u64
 pub struct View {
     pub memory: SharedMemory,
     entry_count_max: u64,
+    /// The memory is there already and stays: nothing is taken from the kernel or given back.
+    is_there: bool,
 }
 
 impl View {
     pub fn create(entry_count_max: u64) -> Result<Self, MemoryError> {
-        let limit = RING_ENTRY_COUNT_MAX as u64;
-        assert!((1..=limit).contains(&entry_count_max), "a ring has 1 to {limit} entries");
-        let size = arena_offset(entry_count_max) + as_size(entry_count_max) * PAGE_SIZE;
-        Ok(Self { memory: SharedMemory::map(size)?, entry_count_max })
+        let memory = SharedMemory::map(ring_size(entry_count_max))?;
+        Ok(Self { memory, entry_count_max, is_there: false })
+    }
+
+    pub fn over(memory: SharedMemory, entry_count_max: u64) -> Self {
+        assert!(memory.size() == ring_size(entry_count_max), "a ring has its own size");
+        Self { memory, entry_count_max, is_there: true }
     }
 
     pub fn again(&self) -> Result<Self, MemoryError> {
-        Ok(Self { memory: self.memory.map_again()?, entry_count_max: self.entry_count_max })
+        let Self { ref memory, entry_count_max, is_there } = *self;
+        Ok(Self { memory: memory.map_again()?, entry_count_max, is_there })
     }
 
     pub fn entry_count_max(&self) -> u64 {
@@ -67,6 +73,9 @@ impl View {
     /// Takes the memory of the first `entry_count` entries from the kernel, for good.
     pub fn populate(&mut self, entry_count: u64) -> Result<(), MemoryError> {
         assert!(entry_count <= self.entry_count_max);
+        if self.is_there {
+            return Ok(());
+        }
         let descriptors_end = DESCRIPTORS_OFFSET + descriptors_size(entry_count);
         self.memory.populate(0..descriptors_end)?;
         let arena = self.arena();
@@ -76,6 +85,9 @@ impl View {
     /// Takes this process's way to entries whose memory the other process has populated.
     pub fn fault_in(&mut self, entries: Range<u64>) {
         assert!(entries.start <= entries.end && entries.end <= self.entry_count_max);
+        if self.is_there {
+            return;
+        }
         let pages = |range: Range<usize>| {
             range.start / PAGE_SIZE * PAGE_SIZE..range.end.next_multiple_of(PAGE_SIZE)
         };
@@ -88,12 +100,19 @@ impl View {
     }
 
     pub fn release_arena(&mut self) -> Result<(), MemoryError> {
-        self.memory.release(self.arena())
+        if self.is_there { Ok(()) } else { self.memory.release(self.arena()) }
     }
 
     fn arena(&self) -> Range<usize> {
         arena_offset(self.entry_count_max)..self.memory.size()
     }
+}
+
+/// Bytes of a ring.
+pub fn ring_size(entry_count_max: u64) -> usize {
+    let limit = RING_ENTRY_COUNT_MAX as u64;
+    assert!((1..=limit).contains(&entry_count_max), "a ring has 1 to {limit} entries");
+    arena_offset(entry_count_max) + as_size(entry_count_max) * PAGE_SIZE
 }
 
 fn descriptors_size(entry_count: u64) -> usize {
@@ -102,7 +121,7 @@ fn descriptors_size(entry_count: u64) -> usize {
 
 fn arena_offset(entry_count_max: u64) -> usize {
     let end = DESCRIPTORS_OFFSET + descriptors_size(entry_count_max);
-    // The bytes between are address space only.
+    // The bytes between are address space only; in a stub domain they are memory, less than a huge page.
     let is_large = as_size(entry_count_max) * PAGE_SIZE >= HUGE_PAGE_SIZE;
     if is_large { end.next_multiple_of(HUGE_PAGE_SIZE) } else { end }
 }
