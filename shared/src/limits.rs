@@ -271,8 +271,9 @@ pub const DESCRIPTION_SIZE_MAX: usize = DOMAIN_NAME_SIZE_MAX + 74;
 /// both may take seconds, in which output passes as before. So nothing may hang on them.
 pub const EPOCH_REVIVABLE_FIRST: u64 = 3;
 
-/// Bytes of a stub domain's stack; a page that is not mapped lies below it.
-pub const STUB_DOMAIN_STACK_SIZE: usize = 1024 * 1024;
+/// Bytes of a stub domain's stack; a page that is not mapped lies below it. An end of the link and its buffers of frames
+/// lie on it, more than once while they are made: some 800 KiB.
+pub const STUB_DOMAIN_STACK_SIZE: usize = 2 * 1024 * 1024;
 
 /// Bytes of a stub domain's command line, its closing zero included (MAX_GUEST_CMDLINE of Xen's xen.h). A
 /// longer one is refused.
@@ -286,3 +287,14 @@ pub const STUB_DOMAIN_CONSOLE_WAIT_US_MAX: u64 = 20_000;
 
 /// Microseconds that a stub domain waits at its end until its last lines are taken.
 pub const STUB_DOMAIN_CONSOLE_DRAIN_US_MAX: u64 = 1_000_000;
+
+/// Microseconds in which xenstored must answer a stub domain, which ends otherwise: it is asked when the interface changes
+/// and when the link is handed over, and dom0 may be busy then.
+pub const STUB_DOMAIN_XENSTORE_US_MAX: u64 = 30_000_000;
+
+/// Microseconds between two looks of a stub domain that waits for its interface, or for dom0, if nothing wakes it.
+pub const STUB_DOMAIN_LOOK_US: u64 = 100_000;
+
+/// Bytes that a stub domain leaves free beside its ring for ship's delta cache at most, unless told how large its ring
+/// shall be. The cache is larger if more is left and `--delta-cache` asks for it.
+pub const STUB_DOMAIN_DELTA_CACHE_SIZE: usize = 64 * 1024 * 1024;

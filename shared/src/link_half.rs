@@ -81,7 +81,7 @@ pub fn link_options(
         path_count: sockets.len(),
         mtu: usize::from(mtu),
         timeout_ms,
-        silence_memory_us: if has_arbiter { Silence::MEMORY_US_FIRST } else { u64::MAX },
+        silence_memory_us: Silence::memory_us(has_arbiter),
         key,
         entropy: Entropy::new(*entropy),
     }

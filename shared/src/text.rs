@@ -125,6 +125,15 @@ fn parse_decimal(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(number)
 }
 
+/// A size in bytes: digits, and K, M or G for the powers of 1024.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    let units = [("K", 10), ("M", 20), ("G", 30)];
+    let with_unit = |(unit, shift)| Some((text.strip_suffix(unit)?, shift));
+    let (digits, shift) = units.into_iter().find_map(with_unit).unwrap_or((text, 0));
+    parse_number::<u64>(digits)?.checked_mul(1 << shift)
+}
+
 /// Reads six pairs of hexadecimal digits with colons.
 #[must_use]
 // Called, not copied to each of its callers.
@@ -153,7 +162,7 @@ fn hexadecimal(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FixedText, parse_number, split_at_first, valid_beginning};
+    use super::{FixedText, parse_number, parse_size, split_at_first, valid_beginning};
     use proptest::prelude::{prop_assert, proptest};
 
     #[test]
@@ -173,6 +182,29 @@ mod tests {
             assert_eq!(parse_number::<u64>(wrong), None, "{wrong}");
         }
         assert_eq!(parse_number::<u8>("256"), None);
+    }
+
+    #[test]
+    fn sizes_have_a_unit_or_none() {
+        for (text, size) in [
+            ("0", Some(0)),
+            ("4096", Some(4096)),
+            ("64K", Some(64 << 10)),
+            ("64M", Some(64 << 20)),
+            ("1G", Some(1 << 30)),
+            ("17179869183G", Some(17_179_869_183 << 30)),
+            ("17179869184G", None),
+            ("", None),
+            ("M", None),
+            ("1m", None),
+            ("1MB", None),
+            ("+1M", None),
+            ("-1", None),
+            ("1.5G", None),
+            ("1\u{e9}", None),
+        ] {
+            assert_eq!(parse_size(text), size, "{text}");
+        }
     }
 
     #[test]

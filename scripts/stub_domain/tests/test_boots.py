@@ -46,9 +46,11 @@ class Boots(unittest.TestCase):
                     banner = rf"^{name} \d+\.\d+\.\d+: stub domain on {xen}, 64 MiB$"
                     self.expect(boot(image, "self-check"), DONE, banner, f"^{CHECKED}$")
 
-    def test_a_link_is_not_promised(self) -> None:
-        ending = boot_on_xen(IMAGES["primary-helper"], "")
-        self.expect(ending, USAGE, "on Xen", CHECKED, "^carrying a link as a stub domain is not built yet")
+    def test_without_xenstore_no_link_is_offered(self) -> None:
+        for name, boot in ("primary-helper", boot_on_xen), ("backup-helper", boot_alone):
+            with self.subTest(image=name):
+                ending = boot(IMAGES[name], "ring=16M")
+                self.expect(ending, USAGE, "on (no )?Xen", CHECKED, "^this domain has no xenstore")
 
     def test_every_defect_is_reported_and_fails(self) -> None:
         for word, report in DEFECTS.items():

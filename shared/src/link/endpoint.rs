@@ -30,8 +30,8 @@ pub struct LinkOptions {
     /// Longest silence before the peer is taken for lost, in milliseconds; not 0.
     pub timeout_ms: u32,
     /// For how long the first silences are remembered from which this end learns to wait for less, usually
-    /// [`MEMORY_US_FIRST`](super::Silence::MEMORY_US_FIRST). With `u64::MAX` the timeout is always waited for,
-    /// as it must be where no arbiter decides who lives.
+    /// [`memory_us`](super::Silence::memory_us). With `u64::MAX` the timeout is always waited for, as it must be
+    /// where no arbiter decides who lives.
     pub silence_memory_us: u64,
     /// The secret that both hosts share.
     pub key: SecretKey,

@@ -58,6 +58,13 @@ impl Silence {
     /// How long lateness is remembered first of all, in microseconds.
     pub const MEMORY_US_FIRST: u64 = 30_000_000;
 
+    /// For how long the first silences are remembered, in microseconds: where no arbiter decides who lives, nothing is
+    /// to be learnt from them.
+    #[must_use]
+    pub const fn memory_us(has_arbiter: bool) -> u64 {
+        if has_arbiter { Self::MEMORY_US_FIRST } else { u64::MAX }
+    }
+
     /// A peer that is heard now, is lost after `timeout_us`, and sends something in every `heartbeat_us`,
     /// a tenth of that or less.
     #[must_use]

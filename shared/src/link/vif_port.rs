@@ -31,6 +31,6 @@ impl<S: DeviceStore, E: EventPorts> FramePort for Vif<'_, '_, S, E> {
 
 impl<S: DeviceStore, E: EventPorts> Interface for Vif<'_, '_, S, E> {
     fn wait_for_any(interfaces: &mut [Self], duration_us: u64) -> Result<(), VifError> {
-        Vif::wait_for_any(interfaces, duration_us)
+        Self::wait_for_any(interfaces, duration_us)
     }
 }

@@ -6,7 +6,7 @@ use heapless::Vec;
 
 use super::STATE_DIRECTORY_DEFAULT;
 use super::error::UsageError;
-use super::values::{ArbiterKind, GateKind, Interval, parse_size};
+use super::values::{ArbiterKind, GateKind, Interval};
 use crate::limits::{
     CORE_COUNT_MAX, INTERVAL_MS_MAX, INTERVAL_MS_MIN, LINK_COUNT_MAX, TIMEOUT_MS_MAX,
     TIMEOUT_MS_MIN,
@@ -118,7 +118,7 @@ impl<'a> Given<'a> {
         expected: &'static str,
     ) -> u64 {
         let Some(value) = self.text(name) else { return default };
-        match parse_size(value) {
+        match text::parse_size(value) {
             Some(size) if bounds.contains(&size) => size,
             _ => {
                 self.note_wrong(name, value, expected);

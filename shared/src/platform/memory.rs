@@ -10,6 +10,7 @@
 //! Where the memory comes from, and what a view can ask of the system, is each platform's own.
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::AtomicU64;
@@ -43,6 +44,18 @@ impl SharedMemory {
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// Two views of what lies before and from byte `offset` on, a multiple of [`PAGE_SIZE`] inside the region.
+    #[must_use]
+    pub fn split_at(self, offset: usize) -> (Self, Self) {
+        let (second, _) = self.pages(&(offset..self.size));
+        assert!(0 < offset && offset < self.size, "both parts have bytes");
+        // The parts end the mapping, not the whole.
+        let whole = ManuallyDrop::new(self);
+        let second = NonNull::new(second).expect("no part of a mapping lies at address 0");
+        let first = Self { base: whole.base, size: offset };
+        (first, Self { base: second, size: whole.size - offset })
     }
 
     /// The 64-bit word at byte `offset`, which must be a multiple of 8 inside the region.

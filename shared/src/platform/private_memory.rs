@@ -2,7 +2,9 @@
 //! Where it comes from is each platform's own.
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU64;
 
 use crate::limits::PAGE_SIZE;
 
@@ -43,6 +45,15 @@ impl PrivatePages {
         let word_count = self.count * PAGE_SIZE / 8;
         // SAFETY: as in `all`; a page's address is a multiple of eight.
         unsafe { core::slice::from_raw_parts(self.base.as_ptr().cast(), word_count) }
+    }
+
+    /// All pages, for good, as words that another domain or process may be given access to.
+    #[must_use]
+    pub fn into_shared_words(self) -> &'static [[AtomicU64; PAGE_SIZE / 8]] {
+        let pages = ManuallyDrop::new(self);
+        // SAFETY: the mapping is never taken away, is aligned to pages, has so many of them, and was owned, so that
+        // from now on it is reached as atomics alone.
+        unsafe { core::slice::from_raw_parts(pages.base.as_ptr().cast(), pages.count) }
     }
 
     /// All pages, to be written.

@@ -29,7 +29,10 @@ mod consumer;
 mod control;
 mod counters;
 mod entry;
+pub mod hand_over;
 mod key_words;
+#[cfg(any(stubdom, test))]
+mod nonsense;
 mod producer;
 mod session;
 #[cfg(test)]
@@ -59,6 +62,11 @@ impl Ring {
     /// [`MemoryError`] when the address space cannot be had.
     pub fn create(entry_count_max: u64) -> Result<Self, MemoryError> {
         Ok(Self { view: View::create(entry_count_max)? })
+    }
+
+    /// A ring of `entry_count_max` entries in this memory, which is zeroed and as large as such a ring is.
+    pub(crate) fn over(memory: SharedMemory, entry_count_max: u64) -> Self {
+        Self { view: View::over(memory, entry_count_max) }
     }
 
     /// The producing end, for the process of capture or receive.

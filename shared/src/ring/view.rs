@@ -28,10 +28,12 @@ pub struct View {
 
 impl View {
     pub fn create(entry_count_max: u64) -> Result<Self, MemoryError> {
-        let limit = RING_ENTRY_COUNT_MAX as u64;
-        assert!((1..=limit).contains(&entry_count_max), "a ring has 1 to {limit} entries");
-        let size = arena_offset(entry_count_max) + as_size(entry_count_max) * PAGE_SIZE;
-        Ok(Self { memory: SharedMemory::map(size)?, entry_count_max })
+        Ok(Self::over(SharedMemory::map(ring_size(entry_count_max))?, entry_count_max))
+    }
+
+    pub fn over(memory: SharedMemory, entry_count_max: u64) -> Self {
+        assert_eq!(memory.size(), ring_size(entry_count_max), "a ring has its own size");
+        Self { memory, entry_count_max }
     }
 
     pub fn again(&self) -> Result<Self, MemoryError> {
@@ -96,13 +98,20 @@ impl View {
     }
 }
 
+/// Bytes of a ring.
+pub fn ring_size(entry_count_max: u64) -> usize {
+    let limit = RING_ENTRY_COUNT_MAX as u64;
+    assert!((1..=limit).contains(&entry_count_max), "a ring has 1 to {limit} entries");
+    arena_offset(entry_count_max) + as_size(entry_count_max) * PAGE_SIZE
+}
+
 fn descriptors_size(entry_count: u64) -> usize {
     (as_size(entry_count) * ENTRY_SIZE).next_multiple_of(PAGE_SIZE)
 }
 
 fn arena_offset(entry_count_max: u64) -> usize {
     let end = DESCRIPTORS_OFFSET + descriptors_size(entry_count_max);
-    // The bytes between are address space only.
+    // The bytes between are address space only; in a stub domain they are memory, less than a huge page.
     let is_large = as_size(entry_count_max) * PAGE_SIZE >= HUGE_PAGE_SIZE;
     if is_large { end.next_multiple_of(HUGE_PAGE_SIZE) } else { end }
 }

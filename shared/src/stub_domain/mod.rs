@@ -1,65 +1,37 @@
-//! What both programs do as a stub domain: a PVH domain that is to hold the half at the network.
+//! What both programs do as a stub domain: a PVH domain that holds the half at the network, ship or receive, without
+//! dom0's rights and outside dom0's memory.
 //!
-//! So far the platform is there, and is checked at each start; a link is not carried yet.
+//! `carrier` is its life: it offers itself to dom0 (`ring::hand_over`), carries the link for whoever takes that up, and
+//! offers itself anew. `ports` are the events it waits for, `interface` the vif as the link's port, `network_half` the
+//! two halves, `scribbler` one that lies, `memory_plan` how its memory is parted. All of it asks a `machine`, so that it can be tried
+//! without Xen; `start` puts it on the real one. The platform is checked at each start (`self_check`).
 
+mod carrier;
+mod error;
+mod interface;
+mod machine;
+mod memory_plan;
+mod network_half;
 pub mod options;
+mod ports;
+mod scribbler;
 #[cfg(stubdom)]
 mod self_check;
-
 #[cfg(stubdom)]
-pub use entry::run;
+mod start;
+mod stub_host;
 
+#[cfg(test)]
+mod carrier_tests;
+#[cfg(test)]
+mod model_machine;
+
+pub use carrier::{Carrier, Region};
+pub use error::StubDomainError;
+pub use machine::Machine;
+pub use memory_plan::{RingSize, RingTooLarge};
+pub use network_half::{NetworkHalf, ReceiveHalf, ShipHalf};
+pub use ports::Ports;
+pub use scribbler::Scribbler;
 #[cfg(stubdom)]
-mod entry {
-    use super::options::{Options, parse};
-    use super::self_check;
-    use crate::platform::processor::check_processor;
-    use crate::platform::stubdom::faults;
-    use crate::platform::stubdom::program::{ExitStatus, Start, end_through};
-    use crate::platform::vector;
-
-    /// The program of the name and version, started as `start` says.
-    #[must_use]
-    pub fn run(name: &str, version: &str, start: Start) -> ExitStatus {
-        let memory_mib = start.memory_size.div_ceil(1024 * 1024);
-        match start.hypervisor.and_then(|it| it.version().ok()) {
-            Some(xen) => {
-                crate::log!("{name} {version}: stub domain on Xen {xen}, {memory_mib} MiB");
-            }
-            None => crate::log!("{name} {version}: stub domain on no Xen, {memory_mib} MiB"),
-        }
-        let mut options = Options::default();
-        let parsed = parse(start.command_line, &mut options);
-        if let Some(port) = options.debug_exit_port {
-            end_through(port);
-        }
-        if let Err(error) = parsed {
-            crate::log!("{error}");
-            return ExitStatus::Usage;
-        }
-        serve(&options)
-    }
-
-    fn serve(options: &Options) -> ExitStatus {
-        if let Some(defect) = options.defect {
-            faults::commit(defect);
-            crate::log!("the defect {defect:?} was not noticed");
-            return ExitStatus::Done;
-        }
-        if let Err(error) = check_processor() {
-            crate::log!("{error}");
-            return ExitStatus::Failed;
-        }
-        vector::choose();
-        if let Err(error) = self_check::run() {
-            crate::log!("self-check: {error}");
-            return ExitStatus::Failed;
-        }
-        crate::log!("self-check: clock, entropy, seal and ring work");
-        if options.is_self_check {
-            return ExitStatus::Done;
-        }
-        crate::log!("carrying a link as a stub domain is not built yet: run this program in dom0");
-        ExitStatus::Usage
-    }
-}
+pub use start::run;

@@ -1,17 +1,19 @@
-//! What a domain asks of Xen for itself: the calls of a stub domain.
+//! What a domain asks of Xen for itself: the calls of a stub domain. Those about event channels:
+//! `own_event_channels`.
 //!
 //! Unlike dom0's processes (`hypercall`), it hands Xen the addresses of its own variables: all of its memory
 //! is mapped where it lies, and stays.
 
 use xen_sys::{
-    __HYPERVISOR_console_io, __HYPERVISOR_event_channel_op, __HYPERVISOR_hvm_op,
-    __HYPERVISOR_memory_op, __HYPERVISOR_sched_op, __HYPERVISOR_xen_version, CONSOLEIO_write,
-    EVTCHNOP_send, SCHEDOP_poll, SCHEDOP_shutdown, SHUTDOWN_crash, SHUTDOWN_poweroff,
+    __HYPERVISOR_console_io, __HYPERVISOR_hvm_op, __HYPERVISOR_memory_op, __HYPERVISOR_sched_op,
+    __HYPERVISOR_xen_version, CONSOLEIO_write, SCHEDOP_poll, SCHEDOP_shutdown, SCHEDOP_yield,
+    SHUTDOWN_crash, SHUTDOWN_poweroff,
 };
 
 use super::hvm_params::{HVMOP_GET_PARAM, HvmParam};
 use super::physmap::{
-    AddToPhysmap, MemoryMap, XENMAPSPACE_SHARED_INFO, XENMEM_ADD_TO_PHYSMAP, XENMEM_MEMORY_MAP,
+    AddToPhysmap, MemoryMap, XENMAPSPACE_GRANT_TABLE, XENMAPSPACE_SHARED_INFO,
+    XENMEM_ADD_TO_PHYSMAP, XENMEM_MEMORY_MAP,
 };
 use super::stub::HypercallInstruction;
 use super::{DOMID_SELF, Errno, Operation, Plain, XENVER_VERSION, XenError, XenVersion};
@@ -83,7 +85,7 @@ impl Hypervisor {
     }
 
     /// Makes one of the calls whose arguments are a command and a structure, which Xen may write.
-    fn structure_call<T: Plain>(
+    pub(super) fn structure_call<T: Plain>(
         self,
         number: u32,
         command: u32,
@@ -121,8 +123,21 @@ impl Hypervisor {
     /// # Errors
     /// EINVAL when Xen does not accept the gfn.
     pub fn map_shared_info(self, gfn: u64) -> Result<(), XenError> {
-        let (domid, space) = (DOMID_SELF, XENMAPSPACE_SHARED_INFO);
-        let mut argument = AddToPhysmap { domid, size: 0, space, index: 0, gfn };
+        self.add_to_physmap(XENMAPSPACE_SHARED_INFO, 0, gfn)
+    }
+
+    /// Puts a frame of this domain's grant table at `gfn`; a table that has fewer frames grows
+    /// (gnttab_map_frame of Xen 4.17, xlated_setup_gnttab_pages of Linux). The memory that was there is given back to
+    /// Xen. No GNTTABOP_setup_table: that tells a PV domain its frames, and gives no gfn.
+    ///
+    /// # Errors
+    /// EINVAL for a frame beyond `max_grant_frames=` of the domain's configuration.
+    pub fn map_grant_frame(self, index: u64, gfn: u64) -> Result<(), XenError> {
+        self.add_to_physmap(XENMAPSPACE_GRANT_TABLE, index, gfn)
+    }
+
+    fn add_to_physmap(self, space: u32, index: u64, gfn: u64) -> Result<(), XenError> {
+        let mut argument = AddToPhysmap { domid: DOMID_SELF, size: 0, space, index, gfn };
         self.structure_call(__HYPERVISOR_memory_op, XENMEM_ADD_TO_PHYSMAP, &mut argument)
             .map_err(|errno| XenError::of_host(Operation::AddToPhysmap, errno))?;
         Ok(())
@@ -143,17 +158,6 @@ impl Hypervisor {
         Ok(entries.len().min(argument.entry_count as usize))
     }
 
-    /// Sends an event to the other end of `port`.
-    ///
-    /// # Errors
-    /// EINVAL when this domain has no such port.
-    pub fn send_event(self, port: u32) -> Result<(), XenError> {
-        let mut port = port;
-        self.structure_call(__HYPERVISOR_event_channel_op, EVTCHNOP_send, &mut port)
-            .map_err(|errno| XenError::of_host(Operation::EventChannelSend, errno))?;
-        Ok(())
-    }
-
     /// Gives the core away until one of `ports` is pending, or Xen's system time is `until_ns`.
     ///
     /// # Errors
@@ -168,6 +172,13 @@ impl Hypervisor {
         self.structure_call(__HYPERVISOR_sched_op, SCHEDOP_poll, &mut argument)
             .map_err(|errno| XenError::of_host(Operation::Poll, errno))?;
         Ok(())
+    }
+
+    /// Lets others use the core if somebody waits for it.
+    pub fn yield_core(self) {
+        // It is given nothing and answers 0.
+        // SAFETY: this call takes no address.
+        let _ = unsafe { self.call(__HYPERVISOR_sched_op, [SCHEDOP_yield.into(), 0, 0, 0, 0]) };
     }
 
     /// Ends this domain.

@@ -5,7 +5,7 @@
 //! structure in shared memory: it knows sizes, errors and versions, and leaves all policy (when
 //! to pause, which pages, what to rebuild) to `capture` and `revive`. How a hypercall reaches Xen
 //! is the platform's business (`platform::linux::privcmd`, `platform::stubdom::hypercall`). Most files are
-//! for dom0; what a domain asks for itself is in `hypervisor`.
+//! for dom0; what a domain asks for itself is in `hypervisor` and `own_event_channels`.
 
 #![allow(unsafe_code)]
 
@@ -19,6 +19,7 @@ mod errno;
 mod error;
 #[cfg(not(stubdom))]
 mod event_channel;
+mod event_channel_op;
 pub mod grant_access;
 pub mod grant_table;
 #[cfg(not(stubdom))]
@@ -43,6 +44,8 @@ mod log_dirty;
 mod memory;
 pub mod netif;
 mod open_error;
+#[cfg(stubdom)]
+mod own_event_channels;
 mod physmap;
 mod plain;
 pub mod stub;
@@ -55,8 +58,7 @@ pub mod xenstore;
 pub use domain_info::{DomainInfo, VcpuInfo};
 pub use errno::Errno;
 pub use error::{Operation, XenError};
-#[cfg(not(stubdom))]
-pub use event_channel::{EventChannelStatus, EventChannelStatusKind};
+pub use event_channel_op::{EventChannelStatus, EventChannelStatusKind};
 #[cfg(not(stubdom))]
 pub use grant_table_op::GrantTableSize;
 pub use guest_page::GuestPage;

@@ -7,6 +7,8 @@ pub(super) const XENMEM_ADD_TO_PHYSMAP: u32 = 7;
 pub(super) const XENMEM_MEMORY_MAP: u32 = 9;
 
 pub(super) const XENMAPSPACE_SHARED_INFO: u32 = 0;
+#[cfg(stubdom)]
+pub(super) const XENMAPSPACE_GRANT_TABLE: u32 = 1;
 
 /// struct xen_add_to_physmap.
 #[repr(C)]

@@ -183,6 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_the_bytes_of_the_whole_and_end_apart() {
+        let whole = SharedMemory::map(4 * PAGE_SIZE).unwrap();
+        let again = whole.map_again().unwrap();
+        let (first, mut second) = whole.split_at(PAGE_SIZE);
+        assert_eq!((first.size(), second.size()), (PAGE_SIZE, 3 * PAGE_SIZE));
+        first.word(0).store(1, Ordering::Relaxed);
+        drop(first);
+        second.copy_in(8, &[2]);
+        assert_eq!((again.page(0)[0], again.page(PAGE_SIZE)[8]), (1, 2));
+    }
+
+    #[test]
     fn released_pages_read_as_zeros_everywhere() {
         let mut first = SharedMemory::map(4 * PAGE_SIZE).unwrap();
         let second = first.map_again().unwrap();

@@ -3,16 +3,14 @@
 //!
 //! A console that nobody empties holds up nothing: its lines are lost, and counted.
 
-use core::sync::atomic::AtomicU64;
-
 use spin::Once;
 
+use super::builder_ring::find_ring;
 use super::console_ring::ConsoleRing;
-use super::paging::MAPPED_END;
 use super::{clock, ports, shared_info};
-use crate::limits::{PAGE_SIZE, STUB_DOMAIN_CONSOLE_DRAIN_US_MAX, STUB_DOMAIN_CONSOLE_WAIT_US_MAX};
+use crate::limits::{STUB_DOMAIN_CONSOLE_DRAIN_US_MAX, STUB_DOMAIN_CONSOLE_WAIT_US_MAX};
+use crate::xen::Hypervisor;
 use crate::xen::params::{CONSOLE_EVTCHN, CONSOLE_PFN};
-use crate::xen::{GuestPage, Hypervisor};
 
 /// Data and line status registers of the first serial port, and the bit that says that it takes a byte.
 const SERIAL: u16 = 0x3f8;
@@ -31,21 +29,10 @@ static CONSOLE: Once<Console> = Once::new();
 
 /// From here on lines go to the console that Xen gives this domain.
 pub fn open(hypervisor: Hypervisor) {
-    CONSOLE.call_once(|| match find_ring(hypervisor) {
+    CONSOLE.call_once(|| match find_ring(hypervisor, CONSOLE_PFN, CONSOLE_EVTCHN) {
         Some((page, port)) => Console::Ring { ring: ConsoleRing::new(page), hypervisor, port },
         None => Console::Hypervisor(hypervisor),
     });
-}
-
-fn find_ring(hypervisor: Hypervisor) -> Option<(GuestPage<'static>, u32)> {
-    let param = |index| hypervisor.hvm_get_param(index).ok().filter(|value| *value != 0);
-    let gfn = param(CONSOLE_PFN).filter(|gfn| *gfn < MAPPED_END / PAGE_SIZE as u64)?;
-    let port = u32::try_from(param(CONSOLE_EVTCHN)?).ok()?;
-    let address = usize::try_from(gfn).ok()? * PAGE_SIZE;
-    let page = core::ptr::with_exposed_provenance::<[AtomicU64; PAGE_SIZE / 8]>(address);
-    // SAFETY: Xen's toolstack has put the ring there, outside the memory of the memory map, and it stays; it
-    // is only ever reached as atomics.
-    Some((GuestPage::from_words(unsafe { &*page }), port))
 }
 
 /// Writes one log line, which ends with its line break.

@@ -1,4 +1,4 @@
-//! Memory that nobody uses yet: what is left of the domain's memory after its image. Taken once, at start, and never given back.
+//! Memory that nobody uses yet: what is left of the domain's memory after its image. Taken from below.
 
 use core::ops::Range;
 

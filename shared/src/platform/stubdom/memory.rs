@@ -1,4 +1,5 @@
-//! The domain's memory: handed out once, by address, as it is mapped where it lies.
+//! The domain's memory: handed out by address, as it is mapped where it lies. What is given back is what was taken
+//! last.
 
 use core::fmt;
 use core::ops::Range;
@@ -9,7 +10,7 @@ use super::free_memory::FreeMemory;
 use crate::limits::PAGE_SIZE;
 use crate::platform::memory::SharedMemory;
 
-/// The domain has too little memory: nothing is given back, so that asking again is no use.
+/// The domain has too little memory: what is taken is seldom given back, so that asking again is no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryError {
     size: usize,
@@ -56,6 +57,23 @@ pub(super) fn take(size: usize) -> Result<NonNull<u8>, MemoryError> {
     Ok(place)
 }
 
+/// Gives back the `size` bytes at `base`, if nothing was taken after them; otherwise they are lost.
+///
+/// # Safety
+/// They were taken by [`take`], and nobody uses them any more.
+pub(super) unsafe fn give_back(base: NonNull<u8>, size: usize) {
+    let start = base.addr().get();
+    if start + size == START.load(Ordering::Relaxed) {
+        START.store(start, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that are left.
+#[must_use]
+pub fn left() -> usize {
+    END.load(Ordering::Relaxed).saturating_sub(START.load(Ordering::Relaxed))
+}
+
 impl SharedMemory {
     /// Takes a zeroed region of `size` bytes, a multiple of [`PAGE_SIZE`].
     ///
@@ -64,6 +82,12 @@ impl SharedMemory {
     pub fn map(size: usize) -> Result<Self, MemoryError> {
         assert!(size > 0 && size.is_multiple_of(PAGE_SIZE), "a region is whole pages");
         Ok(Self { base: take(size)?, size })
+    }
+
+    /// gfn of the first page: a stub domain's memory lies where it is mapped, one page after another.
+    #[must_use]
+    pub fn first_gfn(&self) -> u64 {
+        (self.base.addr().get() / PAGE_SIZE) as u64
     }
 
     /// A second view of the same bytes, for a program that plays both ends, in turns.

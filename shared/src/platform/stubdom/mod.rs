@@ -16,13 +16,14 @@
 #[cfg(stubdom)]
 mod boot;
 #[cfg(stubdom)]
+pub mod builder_ring;
+#[cfg(stubdom)]
 pub mod clock;
 pub mod command_line;
 #[cfg(stubdom)]
 pub mod console;
 pub mod console_ring;
 mod descriptors;
-#[cfg(stubdom)]
 pub mod entropy;
 pub mod exception_report;
 #[cfg(stubdom)]

@@ -42,9 +42,9 @@ mod vif_offer;
 #[cfg(test)]
 mod link_tests;
 #[cfg(test)]
-mod model_backend;
+pub(crate) mod model_backend;
 #[cfg(test)]
-mod model_host;
+pub(crate) mod model_host;
 #[cfg(test)]
 mod rings_property_tests;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Frames through an interface. One that is not connected carries none, which is no error.
 
+use core::borrow::BorrowMut;
+
 use heapless::Vec;
 
 use super::vif::{EventPorts, Phase, Vif};
@@ -43,10 +45,14 @@ impl<S: DeviceStore, E: EventPorts> Vif<'_, '_, S, E> {
     ///
     /// # Panics
     /// If there are more than [`LINK_COUNT_MAX`].
-    pub fn wait_for_any(interfaces: &mut [Self], duration_us: u64) -> Result<(), VifError> {
+    pub fn wait_for_any(
+        interfaces: &mut [impl BorrowMut<Self>],
+        duration_us: u64,
+    ) -> Result<(), VifError> {
         let mut ports = Vec::<u32, LINK_COUNT_MAX>::new();
         let mut is_something_there = false;
-        for vif in &mut *interfaces {
+        for interface in &mut *interfaces {
+            let vif = interface.borrow_mut();
             let Phase::Connected(offer) = &mut vif.phase else { continue };
             match offer.rings.ask_for_event() {
                 Ok(is_there) => {
@@ -56,11 +62,11 @@ impl<S: DeviceStore, E: EventPorts> Vif<'_, '_, S, E> {
                 Err(lie) => vif.close_for(lie)?,
             }
         }
-        if !is_something_there && let Some(vif) = interfaces.first_mut() {
-            vif.events.wait(&ports, duration_us);
+        if !is_something_there && let Some(first) = interfaces.first_mut() {
+            first.borrow_mut().events.wait(&ports, duration_us);
         }
-        for vif in interfaces {
-            if let Phase::Connected(offer) = &vif.phase {
+        for interface in interfaces {
+            if let Phase::Connected(offer) = &interface.borrow_mut().phase {
                 offer.rings.ask_for_no_event();
             }
         }
