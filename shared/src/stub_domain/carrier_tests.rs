@@ -135,45 +135,45 @@ fn each_half_says_which_it_is() {
     assert_eq!(*programs.borrow(), [Program::PrimaryHelper, Program::BackupHelper]);
 }
 
-#[test]
-fn a_process_that_dies_ends_the_link_and_nothing_else() {
+/// A dom0 that takes every offer up with a sample hand-over, changed so, and leaves once `is_enough` of the page.
+fn leave_when(
+    change: impl Fn(&mut HandOver),
+    is_enough: impl Fn(&HandOverPage) -> bool,
+) -> impl FnMut(&Dom0) {
     let mut port = None;
-    let dom0 = live::<ReceiveHalf>(3, move |dom0| {
+    move |dom0| {
         let (mut page, _) = dom0.map();
         match (port, page.state(), dom0.offer()) {
             (None, Some(HandOverState::Awaited), Some(offer)) => {
                 dom0.machine.bind(offer.event_port);
-                page.give(&HandOver::sample());
+                let mut message = HandOver::sample();
+                change(&mut message);
+                page.give(&message);
                 port = Some(offer.event_port);
             }
-            (Some(bound), Some(HandOverState::Taken), _) => {
+            (Some(bound), ..) if is_enough(&page) => {
                 dom0.machine.unbind(bound);
                 port = None;
             }
             _ => {}
         }
-    });
+    }
+}
+
+fn is_taken(page: &HandOverPage) -> bool {
+    page.state() == Some(HandOverState::Taken)
+}
+
+#[test]
+fn a_process_that_dies_ends_the_link_and_nothing_else() {
+    let dom0 = live::<ReceiveHalf>(3, leave_when(|_| {}, is_taken));
     assert_eq!(dom0.map().0.state(), Some(HandOverState::Failed));
 }
 
 #[test]
 fn a_scribbler_lies_until_dom0_has_enough() {
-    let mut port = None;
-    let dom0 = live::<Scribbler<ShipHalf>>(1, move |dom0| {
-        let (mut page, _) = dom0.map();
-        match (port, page.state(), dom0.offer()) {
-            (None, Some(HandOverState::Awaited), Some(offer)) => {
-                dom0.machine.bind(offer.event_port);
-                page.give(&HandOver::sample());
-                port = Some(offer.event_port);
-            }
-            (Some(bound), Some(HandOverState::Taken), _) if page.link_heartbeat() > 20 => {
-                dom0.machine.unbind(bound);
-                port = None;
-            }
-            _ => {}
-        }
-    });
+    let is_enough = |page: &HandOverPage| is_taken(page) && page.link_heartbeat() > 20;
+    let dom0 = live::<Scribbler<ShipHalf>>(1, leave_when(|_| {}, is_enough));
     assert_eq!(dom0.map().0.state(), Some(HandOverState::Failed));
     let region = &dom0.region;
     let written = region.words(4096..3 * 4096).iter().filter(|word| word.load(Relaxed) != 0);
@@ -203,24 +203,8 @@ fn a_hand_over_that_does_not_fit_is_refused() {
         |message| message.peer_addresses.push([2; 6]).unwrap(),
         |message| message.peer_addresses.clear(),
     ] {
-        let mut port = None;
-        let dom0 = live::<ShipHalf>(1, move |dom0| {
-            let (mut page, _) = dom0.map();
-            match (port, page.state(), dom0.offer()) {
-                (None, Some(HandOverState::Awaited), Some(offer)) => {
-                    dom0.machine.bind(offer.event_port);
-                    let mut message = HandOver::sample();
-                    change(&mut message);
-                    page.give(&message);
-                    port = Some(offer.event_port);
-                }
-                (Some(bound), Some(HandOverState::WrongAddress), _) => {
-                    dom0.machine.unbind(bound);
-                    port = None;
-                }
-                _ => {}
-            }
-        });
+        let is_refused = |page: &HandOverPage| page.state() == Some(HandOverState::WrongAddress);
+        let dom0 = live::<ShipHalf>(1, leave_when(change, is_refused));
         assert_eq!(dom0.map().0.state(), Some(HandOverState::WrongAddress));
     }
 }

@@ -20,9 +20,9 @@
 //! word, and sends an event. The stub domain takes it, wipes it, and says so; then it carries the link. The key is
 //! in no other place on its way: the page belongs to two domains of one host.
 //!
-//! **Life.** Each half counts a heartbeat word on; a half whose word stands still hangs. The stub domain sees by the
-//! port's status that dom0's process is gone (its kernel closes the port, however the process ends); dom0 sees by
-//! the domain's state that the stub domain is. When dom0's process is gone, or the link has ended, the stub domain
+//! **Life.** The link half counts a heartbeat word on; one whose word stands still hangs. The stub domain sees by the
+//! port's status that dom0's process is gone (its kernel closes the port, however the process ends); one that hangs is
+//! no reason to end. Dom0 sees by the domain's state that the stub domain is gone. When dom0's process is gone, or the link has ended, the stub domain
 //! zeroes the region and offers it anew, with a new port: each offer serves one life of the link half.
 //!
 //! Nothing here does IO: xenstore, ports and mappings are each side's own business.

@@ -17,8 +17,6 @@ use crate::platform::memory::SharedMemory;
 const STATE: usize = 0;
 /// Written by the stub domain. Two cache lines apart, as the ring's indexes are.
 const LINK_HEARTBEAT: usize = 128;
-/// Written by dom0.
-const DOMAIN_HEARTBEAT: usize = 256;
 /// Written by dom0 before the state word.
 const SIZE: usize = 384;
 const MESSAGE: usize = 392;
@@ -152,17 +150,6 @@ impl HandOverPage {
     pub fn link_heartbeat(&self) -> u64 {
         self.memory.word(LINK_HEARTBEAT).load(Ordering::Relaxed)
     }
-
-    /// Dom0: counts its own heartbeat on.
-    pub fn beat_for_domain(&self) {
-        self.memory.word(DOMAIN_HEARTBEAT).fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Stub domain: dom0's heartbeat. A dom0 that hangs is no reason to end: that it is gone says the port.
-    #[must_use]
-    pub fn domain_heartbeat(&self) -> u64 {
-        self.memory.word(DOMAIN_HEARTBEAT).load(Ordering::Relaxed)
-    }
 }
 
 #[cfg(test)]
@@ -204,11 +191,10 @@ mod tests {
     }
 
     #[test]
-    fn each_side_hears_the_other_s_heart() {
+    fn dom0_hears_the_link_half_s_heart() {
         let (dom0, stub) = both();
         stub.beat_for_link();
         stub.beat_for_link();
-        dom0.beat_for_domain();
-        assert_eq!((dom0.link_heartbeat(), stub.domain_heartbeat()), (2, 1));
+        assert_eq!(dom0.link_heartbeat(), 2);
     }
 }
