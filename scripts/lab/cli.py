@@ -11,6 +11,7 @@ from lab.instance import attach
 from lab.machine import Shape, cores_for
 from lab.pollux import INTERVAL_MS_BY_VCPUS, Protection
 from lab.scenarios.demo import demo
+from lab.scenarios.deployments import deployments
 from lab.scenarios.gaps import gaps
 from lab.scenarios.moments import moments
 from lab.scenarios.runs import runs
@@ -82,6 +83,11 @@ def _add_measurements(commands: Commands[argparse.ArgumentParser]) -> None:
             given.name, _shape(given), given.intervals_ms, given.seconds, given.csv
         )
     )
+
+    compare = commands.add_parser("deployments", help="pause and throughput with dom0's processes and with stub domains")
+    compare.add_argument("--seconds", type=float, default=20.0, help="length of each measurement")
+    _add_shape(compare, name="deployments")
+    compare.set_defaults(run=lambda given: deployments(given.name, _shape(given), given.seconds))
 
     start = commands.add_parser("starts", help="start the protection under full traffic and count clean starts")
     start.add_argument("--count", type=int, default=20)

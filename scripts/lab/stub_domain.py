@@ -51,8 +51,11 @@ def configuration(template: str, values: dict[str, str]) -> str:
     return template
 
 
-def install(host: Host, program: str) -> None:
-    """Gives a host the image and the configuration of a program's stub domain, and the bridge for it."""
+def install(host: Host, program: str, words: str = "") -> None:
+    """Gives a host the image and the configuration of a program's stub domain, and the bridge for it.
+
+    `words` come in place of those that the template has on its command line.
+    """
     image = f"/usr/lib/pollux/{program}"
     host.run("mkdir -p /usr/lib/pollux")
     host.push(build_images()[program], image)
@@ -65,6 +68,8 @@ def install(host: Host, program: str) -> None:
         "cpus": f'"{host.shape.pcpus - 1}"',
         "vif": f'["mac={host.plan.mac("stub")},bridge={BRIDGE},mtu={REPLICATION_MTU}"]',
     }
+    if words:
+        values["extra"] = f'"{words}"'
     template = (TEMPLATES / f"{program}.cfg").read_text()
     host.push(configuration(template, values).encode(), _configuration_path(program))
     host.run(_INTO_BRIDGE.format(bridge=BRIDGE, mtu=REPLICATION_MTU, address=host.plan.replication_address))

@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::arbiter::HostId;
 use crate::link::MultiPort;
-use crate::options::{ArbiterKind, Links};
+use crate::options::{ArbiterKind, Links, WithStubDomains};
 use crate::other_half::{FoundStubDomain, StubDomainError};
 use crate::platform::linux::affinity::PinError;
 use crate::platform::linux::arbiter_program::{ArbiterError, ArbiterProgram};
@@ -18,7 +18,7 @@ use crate::platform::linux::packet_socket::{PacketSocket, PacketSocketError};
 use crate::platform::linux::process::ForkError;
 use crate::platform::linux::status_file::AlreadyDriven;
 use crate::platform::processor::ProcessorError;
-use crate::ring::hand_over::HandOver;
+use crate::ring::hand_over::{HandOver, Program};
 use crate::text::FixedText;
 use crate::wire::{ETHERTYPE_DEFAULT, EthernetAddress, SecretKey};
 use crate::xen::XenOpenError;
@@ -52,7 +52,7 @@ pub enum StartError {
     /// The program cannot split.
     Fork(ForkError),
     /// The stub domain cannot be given the link.
-    StubDomain(StubDomainError),
+    StubDomain(WithStubDomains, Program, StubDomainError),
     /// Another helper does this already.
     Driven(AlreadyDriven),
 }
@@ -72,7 +72,13 @@ impl fmt::Display for StartError {
             Self::Lock(error) => error.fmt(f),
             Self::Pin(error) => error.fmt(f),
             Self::Fork(error) => error.fmt(f),
-            Self::StubDomain(error) => error.fmt(f),
+            Self::StubDomain(_, program, error) => {
+                let option = match program {
+                    Program::PrimaryHelper => "--ship",
+                    Program::BackupHelper => "--receive",
+                };
+                write!(f, "{option}: {error}")
+            }
             Self::Driven(error) => error.fmt(f),
         }
     }
@@ -95,8 +101,7 @@ macro_rules! from {
 
 from! {
     Processor(ProcessorError), Key(KeyFileError), Open(XenOpenError), Socket(PacketSocketError),
-    Memory(MemoryError), Lock(LockError), Pin(PinError), Fork(ForkError), StubDomain(StubDomainError),
-    Driven(AlreadyDriven),
+    Memory(MemoryError), Lock(LockError), Pin(PinError), Fork(ForkError), Driven(AlreadyDriven),
 }
 
 /// What a stub domain is told. The copy of the key is wiped when it is dropped.

@@ -2,29 +2,29 @@
 
 use super::error::StandByError;
 use super::standing_by::StandingBy;
-use crate::limits::{RING_ENTRY_COUNT_SLACK, STUB_DOMAIN_RETRY_MS, XENSTORE_ANSWER_MS_MAX_BACKUP};
-use crate::options::{ArbiterKind, StandByOptions};
-use crate::other_half::{
-    FoundStubDomain, HalfEnd, OtherHalf, StubDomain, StubDomainError, Wanted, find_now,
-};
-use crate::platform::linux::key_file::read_key_file;
-use crate::platform::linux::xenbus::open_xenstore;
-use crate::platform::linux::{clock, signals};
+use crate::limits::{RING_ENTRY_COUNT_SLACK, XENSTORE_ANSWER_MS_MAX_BACKUP};
+use crate::options::{ArbiterKind, LinkHalfPlace, StandByOptions};
+use crate::other_half::{FoundStubDomain, HalfEnd, OtherHalf, Returning, StubDomain, Wanted};
+use crate::platform::linux::signals;
 use crate::ring::hand_over::Program;
 use crate::ring::{Consumer, Ring};
-use crate::start::hand_over;
+use crate::start::{StartError, hand_over};
 use crate::status::State;
 use crate::wire::SecretKey;
 use crate::xen::Xen;
 
 /// The stub domain that is to receive, if one is.
 pub(super) fn wanted<'a>(options: &'a StandByOptions<'a>) -> Option<Wanted<'a>> {
-    Some(Wanted {
-        name: options.receive.stub_domain()?,
-        program: Program::BackupHelper,
-        entry_count_min: RING_ENTRY_COUNT_SLACK,
-        links: &options.links,
-    })
+    match options.receive {
+        LinkHalfPlace::Process => None,
+        LinkHalfPlace::StubDomain(with, name) => Some(Wanted {
+            with,
+            name,
+            program: Program::BackupHelper,
+            entry_count_min: RING_ENTRY_COUNT_SLACK,
+            links: &options.links,
+        }),
+    }
 }
 
 /// Gives the link to the stub domain that was found.
@@ -35,10 +35,11 @@ pub(super) fn give_to_stub_domain<'a>(
     options: &StandByOptions<'_>,
     found: FoundStubDomain,
     key: &SecretKey,
-) -> Result<(OtherHalf<'a>, Consumer), StubDomainError> {
+) -> Result<(OtherHalf<'a>, Consumer), StartError> {
     let has_arbiter = !matches!(options.arbiter, ArbiterKind::None);
     let message = hand_over(&options.links, options.timeout_ms, has_arbiter, 0, key);
-    let (domain, ring) = StubDomain::take_up(xen, found, &message)?;
+    let (domain, ring) = StubDomain::take_up(xen, found, &message)
+        .map_err(|error| StartError::StubDomain(found.with, Program::BackupHelper, error))?;
     Ok((OtherHalf::StubDomain(domain), ring.into_consumer()))
 }
 
@@ -49,7 +50,9 @@ impl StandingBy<'_> {
     /// # Errors
     /// [`StandByError::ReceiveEnded`] for a process, which does not come back; what ends standing by otherwise.
     pub(super) fn wait_for_receive(&mut self, end: HalfEnd) -> Result<(), StandByError> {
-        let (Some(wanted), Some(xen)) = (wanted(self.options), self.xen) else {
+        let (HalfEnd::StubDomain(with, domain_end), Some(wanted), Some(xen)) =
+            (end, wanted(self.options), self.xen)
+        else {
             return Err(StandByError::ReceiveEnded(end));
         };
         crate::log!(
@@ -58,30 +61,18 @@ impl StandingBy<'_> {
         );
         self.state = State::Waiting;
         // Its memory is the host's again: its successor may need it.
-        self.receive = OtherHalf::Gone(end);
+        self.receive = OtherHalf::Gone(with, domain_end);
         self.commit.set_ring(Ring::create(1)?.into_consumer());
-        let mut store = open_xenstore(XENSTORE_ANSWER_MS_MAX_BACKUP)?;
-        let mut told = None;
+        let key_file = self.options.key_file;
+        let mut returning = Returning::new(wanted, key_file, XENSTORE_ANSWER_MS_MAX_BACKUP);
         while !signals::stop_requested() {
             self.write_status_when_due();
-            // The key may have been renewed since.
-            let key = read_key_file(self.options.key_file)?;
-            let given = find_now(xen, &mut store, &wanted)
-                .and_then(|found| give_to_stub_domain(xen, self.options, found, &key));
-            match given {
-                Ok((receive, ring)) => {
-                    self.receive = receive;
-                    self.commit.set_ring(ring);
-                    crate::log!("stub domain {} has the link: standing by", wanted.name);
-                    break;
-                }
-                Err(error) if told == Some(error) => {}
-                Err(error) => {
-                    told = Some(error);
-                    crate::log!("{error}");
-                }
+            let give = |found, key: &SecretKey| give_to_stub_domain(xen, self.options, found, key);
+            if let Some((receive, ring)) = returning.try_again(xen, give) {
+                self.receive = receive;
+                self.commit.set_ring(ring);
+                break;
             }
-            clock::sleep_us(STUB_DOMAIN_RETRY_MS * 1000);
         }
         Ok(())
     }

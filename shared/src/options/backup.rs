@@ -108,6 +108,7 @@ fn parse_status<'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::WithStubDomains;
     use super::*;
     use proptest::prelude::*;
     use std::string::{String, ToString};
@@ -135,7 +136,8 @@ mod tests {
         let line =
             "stand-by --link vif0=52:54:00:12:34:56 --key-file k --no-arbiter --receive stub:r";
         let Ok(BackupRequest::StandBy(options)) = parse(line) else { panic!() };
-        assert_eq!(options.receive, LinkHalfPlace::StubDomain("r"));
+        let with = WithStubDomains::BUILT.unwrap();
+        assert_eq!(options.receive, LinkHalfPlace::StubDomain(with, "r"));
         let whole = std::format!("{line} --receive-core 1");
         let told = "--receive-core 1: give cpus= in the stub domain's own configuration instead";
         assert_eq!(parse(&whole).unwrap_err().to_string(), told);

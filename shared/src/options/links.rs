@@ -38,11 +38,10 @@ impl<'a> Links<'a> {
         self.iter().nth(number).unwrap_or(self.first).interface
     }
 
-    /// Reads `IFACE=PEER_MAC`, given once for each link. A stub domain's interfaces are vif0 and those that
-    /// follow it, all of them.
+    /// Reads `IFACE=PEER_MAC`, given once for each link. A stub domain carries one, its own vif0.
     #[inline(never)]
     pub(super) fn read(given: &mut Given<'a>, place: LinkHalfPlace<'_>) -> Self {
-        let is_stub_domain = place != LinkHalfPlace::Process;
+        let is_stub_domain = matches!(place, LinkHalfPlace::StubDomain(..));
         let none = Link { interface: "", peer_mac: [0; 6] };
         let mut links = Self { first: none, others: [None; LINK_COUNT_MAX - 1] };
         given.required(NAME);
@@ -54,8 +53,8 @@ impl<'a> Links<'a> {
                 break;
             };
             let is_repeated = links.iter().any(|it| it.interface == link.interface);
-            if is_stub_domain && vif_number(link.interface) != Some(number) {
-                given.note_wrong(NAME, value, "the stub domain's vif0=PEER_MAC, then its vif1");
+            if is_stub_domain && (number > 0 || link.interface != "vif0") {
+                given.note_wrong(NAME, value, "the stub domain's vif0=PEER_MAC, and no other link");
             } else if is_repeated {
                 given.note_wrong(NAME, value, "each interface once");
             }
@@ -66,11 +65,6 @@ impl<'a> Links<'a> {
         }
         links
     }
-}
-
-/// The number of a domain's own interface.
-fn vif_number(interface: &str) -> Option<usize> {
-    text::parse_number(interface.strip_prefix("vif")?)
 }
 
 fn parse_link(text: &str) -> Option<Link<'_>> {

@@ -20,7 +20,7 @@ pub use links::{Link, Links};
 pub use primary::{PrimaryRequest, ProtectOptions, parse_primary};
 pub use rehearse::RehearseOptions;
 pub use replication::ReplicationOptions;
-pub use values::{ArbiterKind, GateKind, Interval, LinkHalfPlace};
+pub use values::{ArbiterKind, GateKind, Interval, LinkHalfPlace, WithStubDomains};
 
 /// Where the programs keep their status records when `--state-dir` does not say otherwise.
 pub const STATE_DIRECTORY_DEFAULT: &str = "/run/pollux";
@@ -65,7 +65,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
   --delta-cache  memory, locked, for pages as they were sent last; 1/512 more for its table
   --watchdog     10 to 600 seconds until Xen resets this host if protect hangs or is killed
   --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)
-  --ship         have a stub domain send (docs/stub-domain.md); the links are its own then, vif0=PEER_MAC
+  --ship         a stub domain sends, by its own vif0=PEER_MAC; if built with it: docs/stub-domain.md
 
 switch-over has the running protect hand its guest over to the backup.
 
@@ -103,8 +103,8 @@ backup-helper: keeps the twin of a protected Xen guest, and brings it to life wh
     --rehearse-only  take rehearsals and no domains; needs no Xen
     --timeout-ms    longest silence of the primary, 50 to 60000
     --receive-core  core that receives, polled without pause (also --commit-core: applying)
-    --receive       have a stub domain receive (docs/stub-domain.md); the links are its own then,
-                    vif0=PEER_MAC
+    --receive       a stub domain receives, by its own vif0=PEER_MAC; if built with it:
+                    docs/stub-domain.md
 
 Exit status: 0 ended as asked, 1 failed, 2 usage.
 ";

@@ -114,7 +114,7 @@ fn parse_status<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Interval, LinkHalfPlace};
+    use super::super::{Interval, LinkHalfPlace, WithStubDomains};
     use super::*;
     use proptest::prelude::*;
     use std::string::{String, ToString};
@@ -183,16 +183,14 @@ mod tests {
 
     #[test]
     fn a_stub_domain_ships_with_its_own_interfaces() {
+        let with = WithStubDomains::BUILT.unwrap();
         const STUB: &str = "protect --domain web --config w.cfg --key-file k --no-arbiter --ship";
         let Ok(PrimaryRequest::Protect(options)) = parse(PROTECT) else { panic!() };
         assert_eq!(options.replication.ship, LinkHalfPlace::Process);
-        let line = std::format!(
-            "{STUB} stub:pollux-ship --link vif0=52:54:00:12:34:56 --link vif1=52:54:00:12:34:57"
-        );
+        let line = std::format!("{STUB} stub:pollux-ship --link vif0=52:54:00:12:34:56");
         let Ok(PrimaryRequest::Protect(options)) = parse(&line) else { panic!() };
-        assert_eq!(options.replication.ship, LinkHalfPlace::StubDomain("pollux-ship"));
-        assert_eq!(options.replication.ship.stub_domain(), Some("pollux-ship"));
-        let vif = "give the stub domain's vif0=PEER_MAC, then its vif1";
+        assert_eq!(options.replication.ship, LinkHalfPlace::StubDomain(with, "pollux-ship"));
+        let vif = "give the stub domain's vif0=PEER_MAC, and no other link";
         let name = "give stub:NAME, with the name of a stub domain";
         for (words, line) in [
             ("process --link a=52:54:00:12:34:56", std::format!("--ship process: {name}")),
@@ -206,8 +204,8 @@ mod tests {
                 std::format!("--link vif1=52:54:00:12:34:56: {vif}"),
             ),
             (
-                "stub:s --link vif0=52:54:00:12:34:56 --link vif0=52:54:00:12:34:57",
-                std::format!("--link vif0=52:54:00:12:34:57: {vif}"),
+                "stub:s --link vif0=52:54:00:12:34:56 --link vif1=52:54:00:12:34:57",
+                std::format!("--link vif1=52:54:00:12:34:57: {vif}"),
             ),
             (
                 "stub:s --link vif0=52:54:00:12:34:56 --ring 64M",

@@ -50,16 +50,26 @@ pub enum LinkHalfPlace<'a> {
     #[default]
     Process,
     /// The stub domain of this name.
-    StubDomain(&'a str),
+    StubDomain(WithStubDomains, &'a str),
 }
 
-impl<'a> LinkHalfPlace<'a> {
-    /// The stub domain's name, if it is one.
-    #[must_use]
-    pub const fn stub_domain(self) -> Option<&'a str> {
-        match self {
-            Self::Process => None,
-            Self::StubDomain(name) => Some(name),
-        }
-    }
+/// Shows that this program was built with the feature `stub-domain`. Without it there is no such value, so the
+/// compiler leaves out everything that needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg(any(test, feature = "stub-domain"))]
+pub struct WithStubDomains(());
+
+/// Shows that this program was built with the feature `stub-domain`. Without it, as here, there is no such value,
+/// so the compiler leaves out everything that needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg(not(any(test, feature = "stub-domain")))]
+pub enum WithStubDomains {}
+
+impl WithStubDomains {
+    /// The value, if there is one.
+    #[cfg(any(test, feature = "stub-domain"))]
+    pub const BUILT: Option<Self> = Some(Self(()));
+    /// The value, if there is one.
+    #[cfg(not(any(test, feature = "stub-domain")))]
+    pub const BUILT: Option<Self> = None;
 }

@@ -9,8 +9,6 @@ use crate::xen::xenstore::XenstoreError;
 /// Why a stub domain cannot be given the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StubDomainError {
-    /// This program has no code for stub domains.
-    NotBuilt,
     /// A call to Xen failed.
     Xen(XenError),
     /// This program cannot have a port.
@@ -56,21 +54,18 @@ impl From<XenError> for StubDomainError {
 impl StubDomainError {
     /// Whether it is told by a domain that is on its way up, and will be another one in a moment.
     pub(super) const fn is_early(self) -> bool {
-        matches!(self, Self::Offer(OfferError::None))
+        matches!(self, Self::Offer(OfferError::None | OfferError::Taken))
     }
 }
 
 impl fmt::Display for StubDomainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = match self {
-            Self::Xen(error) => return write!(f, "stub domain: {error}"),
-            Self::Offer(error) => return write!(f, "stub domain: {error}"),
+            Self::Xen(error) => return error.fmt(f),
+            Self::Offer(error) => return write!(f, "the stub domain cannot be used: {error}"),
             Self::NotTaken(state) => return state.fmt(f),
             Self::Program(program) => {
-                return write!(f, "stub domain: it is a {}: name the other one", program.name());
-            }
-            Self::NotBuilt => {
-                "this helper was built without the feature stub-domain: build it with (docs/stub-domain.md)"
+                return write!(f, "the stub domain is a {}: name the other one", program.name());
             }
             Self::NoEvents => "no event channels: load the kernel module xen-evtchn",
             Self::Unknown => "there is no such stub domain: start it with `xl create`",

@@ -8,9 +8,10 @@ use core::fmt::Write as _;
 use super::error::StubDomainError;
 use crate::capture::Store;
 use crate::limits::STUB_DOMAIN_OFFER_MS_MAX;
-use crate::options::Links;
+use crate::options::{Links, WithStubDomains};
 use crate::platform::linux::clock;
 use crate::ring::hand_over::{Offer, OfferValue, PATH, Program};
+use crate::start::StartError;
 use crate::text::parse_mac;
 use crate::wire::EthernetAddress;
 use crate::xen::xenstore::domains::{Path, domid_of_name};
@@ -23,6 +24,8 @@ const REST_US: u64 = 50_000;
 /// What a stub domain is looked for by.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
+    /// A program that was built without stub domains wants none.
+    pub with: WithStubDomains,
     /// Its name.
     pub name: &'a str,
     /// Which half of the link it is to be.
@@ -33,26 +36,18 @@ pub struct Wanted<'a> {
     pub links: &'a Links<'a>,
 }
 
-/// Shows that this program was built with the feature `stub-domain`: without it there is no such value.
-#[cfg(any(test, feature = "stub-domain"))]
-#[derive(Clone, Copy, Debug)]
-struct WithStubDomains;
-#[cfg(not(any(test, feature = "stub-domain")))]
-#[derive(Clone, Copy, Debug)]
-enum WithStubDomains {}
-
-impl WithStubDomains {
-    #[cfg(any(test, feature = "stub-domain"))]
-    const BUILT: Option<Self> = Some(Self);
-    #[cfg(not(any(test, feature = "stub-domain")))]
-    const BUILT: Option<Self> = None;
+impl Wanted<'_> {
+    /// Why it cannot be had, for the operator.
+    pub fn failed(&self, error: StubDomainError) -> StartError {
+        StartError::StubDomain(self.with, self.program, error)
+    }
 }
 
 /// A stub domain with an offer that can be taken up.
 #[derive(Clone, Copy, Debug)]
 pub struct FoundStubDomain {
-    /// A program that was built without stub domains finds none, and has no code for one.
-    _with: WithStubDomains,
+    /// A program that was built without stub domains has no code for one.
+    pub with: WithStubDomains,
     pub(super) domid: Domid,
     pub(super) offer: Offer,
 }
@@ -73,14 +68,14 @@ pub fn find(
     xen: &Xen,
     store: &mut Store,
     wanted: &Wanted<'_>,
-) -> Result<FoundStubDomain, StubDomainError> {
+) -> Result<FoundStubDomain, StartError> {
     let until_us = clock::monotonic_us() + STUB_DOMAIN_OFFER_MS_MAX * 1000;
     loop {
         match find_now(xen, store, wanted) {
             Err(error) if error.is_early() && clock::monotonic_us() < until_us => {
                 clock::sleep_us(REST_US);
             }
-            found => return found,
+            found => return found.map_err(|error| wanted.failed(error)),
         }
     }
 }
@@ -95,7 +90,6 @@ pub fn find_now(
     store: &mut Store,
     wanted: &Wanted<'_>,
 ) -> Result<FoundStubDomain, StubDomainError> {
-    let with = WithStubDomains::BUILT.ok_or(StubDomainError::NotBuilt)?;
     let domid = domid_of_name(store, wanted.name)?.ok_or(StubDomainError::Unknown)?;
     let info = xen.getdomaininfo(domid)?;
     if domid == DOMID_DOM0 || info.is_dying() || info.is_shutdown() {
@@ -109,7 +103,7 @@ pub fn find_now(
     if offer.page_count() > info.page_count {
         return Err(StubDomainError::Outside);
     }
-    Ok(FoundStubDomain { _with: with, domid, offer })
+    Ok(FoundStubDomain { with: wanted.with, domid, offer })
 }
 
 /// Whether the offer is the one that is looked for. `told` is the address that the toolstack has noted; another one
@@ -189,7 +183,9 @@ mod tests {
             let Ok(BackupRequest::StandBy(options)) = parse_backup(line.split(' ')) else {
                 panic!()
             };
-            let wanted = Wanted { name: "s", program, entry_count_min, links: &options.links };
+            let with = WithStubDomains::BUILT.unwrap();
+            let wanted =
+                Wanted { with, name: "s", program, entry_count_min, links: &options.links };
             assert_eq!(check(&offer(), &wanted, mac.as_ref()), verdict, "{peer}");
         }
     }
@@ -197,7 +193,9 @@ mod tests {
     #[test]
     fn a_domain_on_its_way_up_is_waited_for_and_no_other() {
         use crate::ring::hand_over::OfferError;
-        assert!(StubDomainError::Offer(OfferError::None).is_early());
+        for error in [OfferError::None, OfferError::Taken] {
+            assert!(StubDomainError::Offer(error).is_early());
+        }
         for error in [
             StubDomainError::Unknown,
             StubDomainError::NotRunning,

@@ -7,16 +7,19 @@
 mod error;
 mod finding;
 mod heart;
+mod returning;
 mod stub_domain;
 
 use core::fmt;
 
 use crate::capture::ShutdownReason;
+use crate::options::WithStubDomains;
 use crate::platform::linux::process::{Child, ProcessEnd};
 use crate::ring::hand_over::HandOverState;
 
 pub use error::StubDomainError;
-pub use finding::{FoundStubDomain, Wanted, find, find_now};
+pub use finding::{FoundStubDomain, Wanted, find};
+pub use returning::Returning;
 pub use stub_domain::StubDomain;
 
 /// How the half at the network has ended.
@@ -24,7 +27,14 @@ pub use stub_domain::StubDomain;
 pub enum HalfEnd {
     /// A process, and how that did.
     Process(ProcessEnd),
-    /// A stub domain's link half, as its hand-over page says.
+    /// The half in a stub domain, and how that did.
+    StubDomain(WithStubDomains, StubDomainEnd),
+}
+
+/// How the half in a stub domain has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StubDomainEnd {
+    /// As its hand-over page says.
     Link(HandOverState),
     /// The stub domain was destroyed.
     Destroyed,
@@ -40,7 +50,11 @@ impl HalfEnd {
     /// Whether it has taken its leave as it was asked to.
     #[must_use]
     pub fn is_as_asked(self) -> bool {
-        matches!(self, Self::Process(ProcessEnd::Exited(0)) | Self::Link(HandOverState::Ended))
+        matches!(
+            self,
+            Self::Process(ProcessEnd::Exited(0))
+                | Self::StubDomain(_, StubDomainEnd::Link(HandOverState::Ended))
+        )
     }
 }
 
@@ -48,6 +62,14 @@ impl fmt::Display for HalfEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process(end) => end.fmt(f),
+            Self::StubDomain(_, end) => end.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for StubDomainEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Link(HandOverState::Ended) => f.write_str("ended in its stub domain"),
             Self::Link(_) => {
                 f.write_str("failed in its stub domain, whose console says why (xl console)")
@@ -70,7 +92,7 @@ pub enum OtherHalf<'a> {
     /// A stub domain that has the link.
     StubDomain(StubDomain<'a>),
     /// A stub domain that has ended so; nothing of it is held any more.
-    Gone(HalfEnd),
+    Gone(WithStubDomains, StubDomainEnd),
 }
 
 impl OtherHalf<'_> {
@@ -79,8 +101,10 @@ impl OtherHalf<'_> {
     pub fn end(&mut self) -> Option<HalfEnd> {
         match self {
             Self::Process(child) => child.end().map(HalfEnd::Process),
-            Self::StubDomain(domain) => domain.end(),
-            Self::Gone(end) => Some(*end),
+            Self::StubDomain(domain) => {
+                domain.end().map(|end| HalfEnd::StubDomain(domain.found.with, end))
+            }
+            Self::Gone(with, end) => Some(HalfEnd::StubDomain(*with, *end)),
         }
     }
 
@@ -93,8 +117,8 @@ impl OtherHalf<'_> {
                 child.kill();
                 HalfEnd::Process(child.wait())
             }
-            Self::StubDomain(domain) => domain.let_go(),
-            Self::Gone(end) => *end,
+            Self::StubDomain(domain) => HalfEnd::StubDomain(domain.found.with, domain.let_go()),
+            Self::Gone(with, end) => HalfEnd::StubDomain(*with, *end),
         }
     }
 
@@ -111,22 +135,26 @@ mod tests {
     use crate::platform::linux::process::{Forked, fork};
     use crate::platform::linux::program::{ExitStatus, exit};
 
+    fn of_domain(end: StubDomainEnd) -> HalfEnd {
+        HalfEnd::StubDomain(WithStubDomains::BUILT.unwrap(), end)
+    }
+
     #[test]
     fn only_a_leave_that_was_asked_for_counts_as_one() {
         for (end, is_as_asked) in [
             (HalfEnd::Process(ProcessEnd::Exited(0)), true),
-            (HalfEnd::Link(HandOverState::Ended), true),
+            (of_domain(StubDomainEnd::Link(HandOverState::Ended)), true),
             (HalfEnd::Process(ProcessEnd::Exited(1)), false),
             (HalfEnd::Process(ProcessEnd::Killed(9)), false),
-            (HalfEnd::Link(HandOverState::Failed), false),
-            (HalfEnd::Destroyed, false),
-            (HalfEnd::ShutDown(ShutdownReason::PowerOff), false),
-            (HalfEnd::Hung, false),
-            (HalfEnd::LetGo, false),
+            (of_domain(StubDomainEnd::Link(HandOverState::Failed)), false),
+            (of_domain(StubDomainEnd::Destroyed), false),
+            (of_domain(StubDomainEnd::ShutDown(ShutdownReason::PowerOff)), false),
+            (of_domain(StubDomainEnd::Hung), false),
+            (of_domain(StubDomainEnd::LetGo), false),
         ] {
             assert_eq!(end.is_as_asked(), is_as_asked, "{end}");
         }
-        let told = HalfEnd::ShutDown(ShutdownReason::Crash).to_string();
+        let told = of_domain(StubDomainEnd::ShutDown(ShutdownReason::Crash)).to_string();
         assert_eq!(told, "is gone with its stub domain, which crashed");
     }
 
@@ -137,7 +165,8 @@ mod tests {
         let end = HalfEnd::Process(ProcessEnd::Exited(1));
         while half.end().is_none() {}
         assert_eq!((half.end(), half.kill()), (Some(end), end));
-        let mut gone = OtherHalf::Gone(HalfEnd::Hung);
-        assert_eq!((gone.end(), gone.kill()), (Some(HalfEnd::Hung), HalfEnd::Hung));
+        let hung = of_domain(StubDomainEnd::Hung);
+        let mut gone = OtherHalf::Gone(WithStubDomains::BUILT.unwrap(), StubDomainEnd::Hung);
+        assert_eq!((gone.end(), gone.kill()), (Some(hung), hung));
     }
 }

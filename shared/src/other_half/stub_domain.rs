@@ -1,6 +1,6 @@
 //! A stub domain that has the link: how it is given it, and whether it lives.
 
-use super::HalfEnd;
+use super::StubDomainEnd;
 use super::error::StubDomainError;
 use super::finding::FoundStubDomain;
 use super::heart::Heart;
@@ -22,13 +22,13 @@ const REST_US: u64 = 1_000;
 #[derive(Debug)]
 pub struct StubDomain<'a> {
     xen: &'a Xen,
-    found: FoundStubDomain,
+    pub(super) found: FoundStubDomain,
     page: HandOverPage,
     events: EventChannels,
     port: u32,
     heart: Heart,
     look_due_us: u64,
-    end: Option<HalfEnd>,
+    end: Option<StubDomainEnd>,
 }
 
 impl<'a> StubDomain<'a> {
@@ -69,25 +69,24 @@ impl<'a> StubDomain<'a> {
     }
 
     /// How it has ended, or nothing while it carries the link.
-    pub fn end(&mut self) -> Option<HalfEnd> {
+    pub fn end(&mut self) -> Option<StubDomainEnd> {
         let now_us = clock::monotonic_us();
         if self.end.is_none() && now_us >= self.look_due_us {
             self.look_due_us = now_us + LOOK_INTERVAL_US;
-            self.page.beat_for_domain();
             let beat = self.page.link_heartbeat();
             self.end = end_by_page(self.page.state())
                 .or_else(|| end_by_xen(self.xen.getdomaininfo(self.found.domid)))
-                .or_else(|| self.heart.stands_still(now_us, beat).then_some(HalfEnd::Hung));
+                .or_else(|| self.heart.stands_still(now_us, beat).then_some(StubDomainEnd::Hung));
         }
         self.end
     }
 
     /// Closes the port, by which the stub domain sees that this life of its link half is over; how that ended, if it
     /// has not ended by itself.
-    pub fn let_go(&mut self) -> HalfEnd {
+    pub fn let_go(&mut self) -> StubDomainEnd {
         // Closed once; the second time there is no such port.
         let _ = self.events.unbind(self.port);
-        *self.end.get_or_insert(HalfEnd::LetGo)
+        *self.end.get_or_insert(StubDomainEnd::LetGo)
     }
 }
 
@@ -118,23 +117,23 @@ fn wait_until_taken(page: &HandOverPage) -> Result<(), StubDomainError> {
 
 /// What the page's word says of the link half. A word that the stub domain does not write while it has the link
 /// says that it cannot be relied on any more.
-fn end_by_page(state: Option<HandOverState>) -> Option<HalfEnd> {
+fn end_by_page(state: Option<HandOverState>) -> Option<StubDomainEnd> {
     match state {
         Some(HandOverState::Taken) => None,
-        Some(HandOverState::Ended) => Some(HalfEnd::Link(HandOverState::Ended)),
-        _ => Some(HalfEnd::Link(HandOverState::Failed)),
+        Some(HandOverState::Ended) => Some(StubDomainEnd::Link(HandOverState::Ended)),
+        _ => Some(StubDomainEnd::Link(HandOverState::Failed)),
     }
 }
 
 /// What Xen says of the domain. One that was destroyed stays, dying, as long as its memory is mapped here. A call
 /// that fails for another reason says nothing of it.
-fn end_by_xen(info: Result<DomainInfo, XenError>) -> Option<HalfEnd> {
+fn end_by_xen(info: Result<DomainInfo, XenError>) -> Option<StubDomainEnd> {
     match info {
-        Ok(info) if info.is_dying() => Some(HalfEnd::Destroyed),
-        Ok(info) => {
-            info.shutdown_reason().map(|it| HalfEnd::ShutDown(ShutdownReason::from_number(it)))
-        }
-        Err(error) if error.is_domain_missing() => Some(HalfEnd::Destroyed),
+        Ok(info) if info.is_dying() => Some(StubDomainEnd::Destroyed),
+        Ok(info) => info
+            .shutdown_reason()
+            .map(|it| StubDomainEnd::ShutDown(ShutdownReason::from_number(it))),
+        Err(error) if error.is_domain_missing() => Some(StubDomainEnd::Destroyed),
         Err(_) => None,
     }
 }
@@ -165,9 +164,9 @@ mod tests {
         for (seen, end) in [
             (info(0x102), None),
             (info(0x10a), None),
-            (info(0x103), Some(HalfEnd::Destroyed)),
-            (info(0x3_0106), Some(HalfEnd::ShutDown(ShutdownReason::Crash))),
-            (failed(Errno::ESRCH), Some(HalfEnd::Destroyed)),
+            (info(0x103), Some(StubDomainEnd::Destroyed)),
+            (info(0x3_0106), Some(StubDomainEnd::ShutDown(ShutdownReason::Crash))),
+            (failed(Errno::ESRCH), Some(StubDomainEnd::Destroyed)),
             (failed(Errno::EAGAIN), None),
         ] {
             assert_eq!(end_by_xen(seen), end);
@@ -177,9 +176,9 @@ mod tests {
     #[test]
     fn every_state_but_one_ends_it() {
         assert_eq!(end_by_page(Some(HandOverState::Taken)), None);
-        let ended = HalfEnd::Link(HandOverState::Ended);
+        let ended = StubDomainEnd::Link(HandOverState::Ended);
         assert_eq!(end_by_page(Some(HandOverState::Ended)), Some(ended));
-        let failed = Some(HalfEnd::Link(HandOverState::Failed));
+        let failed = Some(StubDomainEnd::Link(HandOverState::Failed));
         for word in [0, 1, 4, 5, 16, 17, 18, u64::MAX] {
             assert_eq!(end_by_page(HandOverState::of(word)), failed, "{word}");
         }

@@ -63,8 +63,6 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     let port = if wanted.is_none() { open_links(links)? } else { MultiPort::default() };
     let xen = Xen::open()?;
     let mut store = open_xenstore(XENSTORE_ANSWER_MS_MAX_PRIMARY)?;
-    let found = wanted.map(|wanted| find(&xen, &mut store, &wanted)).transpose()?;
-    let arbiter = open_arbiter(options.arbiter, links, own_end(&port, found))?;
     let (domid, name) = find_domain(&mut store, options.domain)?;
     let checked = preconditions::check(&xen, &mut store, domid).map(drop);
     let is_paused = matches!(checked, Err(CaptureError::Refused(Refusal::Paused)));
@@ -75,7 +73,11 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     if is_paused && !was_left_undecided(&status, domid) {
         checked?;
     }
-    let left = left_watchdog::begin(&xen, options.watchdog_s, arbiter.is_some(), &mut status)?;
+    let has_arbiter = options.replication.has_arbiter;
+    // Before a stub domain is waited for: where one is missing, this host must not be reset for that.
+    let left = left_watchdog::begin(&xen, options.watchdog_s, has_arbiter, &mut status)?;
+    let found = wanted.map(|wanted| find(&xen, &mut store, &wanted)).transpose()?;
+    let arbiter = open_arbiter(options.arbiter, links, own_end(&port, found))?;
     let begun = Arbitration::begin(arbiter, &name);
     left_watchdog::settle(&xen, left, &begun, &mut status);
     let arbitration = begun?;
@@ -126,6 +128,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         store,
         arbitration,
         program,
+        xen: &xen,
         status,
         session: 0,
         is_handing_over: false,

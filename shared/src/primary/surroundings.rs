@@ -191,6 +191,11 @@ impl<'a> Program<'a> {
         self.ship_end_while_holding().filter(|end| !end.is_as_asked())
     }
 
+    /// Another ship in place of one that has ended, with a second view of its ring.
+    pub fn change_ship(&mut self, ship: OtherHalf<'a>, ring: Consumer) {
+        (self.ship, self.ship_end, self.ring) = (ship, None, ring);
+    }
+
     /// Ends a ship that does not answer.
     pub fn kill_ship(&mut self) {
         self.ship_end = Some(self.ship.kill());

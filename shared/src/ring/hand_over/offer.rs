@@ -85,6 +85,8 @@ pub enum OfferError<E> {
     Store(E),
     /// The domain offers nothing, or not yet.
     None,
+    /// Somebody has what it offered, or it still takes leave of its peer.
+    Taken,
     /// The domain's program is of another version.
     Protocol,
     /// A value is missing, malformed or outside its limits: its name.
@@ -94,6 +96,7 @@ pub enum OfferError<E> {
 /// The same without what cannot come of the values: small, since it is handed upwards often.
 enum Fault {
     None,
+    Taken,
     Protocol,
     /// The place of its name.
     Value(usize),
@@ -106,6 +109,9 @@ impl<E: fmt::Display> fmt::Display for OfferError<E> {
             Self::None => {
                 f.write_str("it offers no ring: see its console (xl console), or wait for its vif")
             }
+            Self::Taken => f.write_str(
+                "what it offered is in use: end the helper that uses it; or it takes leave of its peer: wait",
+            ),
             Self::Protocol => f.write_str(
                 "its program is of another version: boot the image that came with this program",
             ),
@@ -170,6 +176,7 @@ impl Offer {
         }
         Self::parse(&values).map_err(|fault| match fault {
             Fault::None => OfferError::None,
+            Fault::Taken => OfferError::Taken,
             Fault::Protocol => OfferError::Protocol,
             Fault::Value(place) => OfferError::Value(NAMES[place]),
         })
@@ -181,8 +188,10 @@ impl Offer {
             let number = parse_number(text(place)).filter(|it| (least..end).contains(it));
             number.ok_or(Fault::Value(place))
         };
-        if text(STATE) != STATE_OFFERED {
-            return Err(Fault::None);
+        match text(STATE) {
+            STATE_OFFERED => {}
+            STATE_TAKEN => return Err(Fault::Taken),
+            _ => return Err(Fault::None),
         }
         if parse_number(text(PROTOCOL_NUMBER)) != Some(PROTOCOL) {
             return Err(Fault::Protocol);

@@ -68,7 +68,7 @@ impl fmt::Display for HandOverState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Awaited => "the stub domain waits for the hand-over",
-            Self::Given => "the stub domain has not taken the hand-over yet",
+            Self::Given => "the stub domain has not taken the hand-over: see its console (xl console)",
             Self::Taken => "the stub domain carries the link",
             Self::Ended => "the stub domain's link has ended as asked",
             Self::Failed => "the stub domain's link has failed: its console says why (xl console)",
