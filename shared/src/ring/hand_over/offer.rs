@@ -264,7 +264,7 @@ mod tests {
             Ok::<(), Infallible>(())
         };
         Offer::withdraw(write).unwrap();
-        assert_eq!(read(&values), Err(OfferError::None));
+        assert_eq!(read(&values), Err(OfferError::Taken));
     }
 
     #[test]
