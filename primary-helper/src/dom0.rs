@@ -9,6 +9,9 @@ use pollux::status::Role;
 
 pollux::linux_program!(main);
 
+/// Built to give ship to a stub domain: what rehearses has no room beside that.
+const HAS_STUB_DOMAINS: bool = cfg!(feature = "stub-domain");
+
 fn main(arguments: Arguments) -> ExitStatus {
     let words = match text_arguments(arguments) {
         Ok(words) => words,
@@ -27,6 +30,12 @@ fn main(arguments: Arguments) -> ExitStatus {
             return ExitStatus::of(shown);
         }
         Ok(PrimaryRequest::SwitchOver(options)) => return ExitStatus::of(switch_over(&options)),
+        Ok(PrimaryRequest::Rehearse(_)) if HAS_STUB_DOMAINS => {
+            pollux::log!(
+                "rehearse: use a primary-helper that was built without the feature stub-domain"
+            );
+            return ExitStatus::Usage;
+        }
         Ok(PrimaryRequest::Rehearse(options)) => return ExitStatus::of(rehearse(&options)),
         Ok(PrimaryRequest::Protect(options)) => return ExitStatus::of(protect(&options)),
         Err(error) => {

@@ -9,7 +9,7 @@ import time
 from lab.etcd import Etcd
 from lab.instance import Lab
 from lab.machine import Host
-from lab.pollux import ARBITER_PATH
+from lab.pollux import ARBITER_PATH, Protection
 from lab.settings import (
     ETCD_PEER_PORT, ETCD_PORT, GUEST_NAME, MANAGEMENT_ADDRESS, SHARED_DISK_DEVICE, SHARED_DISK_SIZE, LabError,
 )
@@ -27,9 +27,9 @@ Record = tuple[int, str]
 NO_RECORD: Record = (0, "-")
 
 
-def holder_id(host: Host) -> str:
-    """What a record calls a host: the MAC address of its first replication interface."""
-    return host.plan.mac("repl")
+def holder_id(host: Host, options: Protection | None = None) -> str:
+    """What a record calls a host: the MAC address of its end of the first replication link."""
+    return (options or Protection()).mac(host)
 
 
 class Arbiter:

@@ -11,6 +11,7 @@ from lab.instance import attach
 from lab.machine import Shape, cores_for
 from lab.pollux import INTERVAL_MS_BY_VCPUS, Protection
 from lab.scenarios.demo import demo
+from lab.scenarios.deployments import deployments
 from lab.scenarios.gaps import gaps
 from lab.scenarios.moments import moments
 from lab.scenarios.runs import runs
@@ -83,6 +84,11 @@ def _add_measurements(commands: Commands[argparse.ArgumentParser]) -> None:
         )
     )
 
+    compare = commands.add_parser("deployments", help="pause and throughput with dom0's processes and with stub domains")
+    compare.add_argument("--seconds", type=float, default=20.0, help="length of each measurement")
+    _add_shape(compare, name="deployments")
+    compare.set_defaults(run=lambda given: deployments(given.name, _shape(given), given.seconds))
+
     start = commands.add_parser("starts", help="start the protection under full traffic and count clean starts")
     start.add_argument("--count", type=int, default=20)
     start.add_argument("--vcpus", type=_numbers, default=[1, 2, 4], metavar="N,N")
@@ -109,11 +115,14 @@ def _add_protection(command: argparse.ArgumentParser) -> None:
         "--interval-ms", type=int, help=f"length of an epoch; by vCPUs, unless given: {INTERVAL_MS_BY_VCPUS}"
     )
     command.add_argument("--timeout-ms", type=int, default=default.timeout_ms, help="silence that means loss")
+    command.add_argument("--stub", action="store_true", help="ship and receive in stub domains")
 
 
 def _protection(given: argparse.Namespace) -> Protection:
     interval_ms = given.interval_ms or INTERVAL_MS_BY_VCPUS[given.vcpus]
-    return Protection(vcpus=given.vcpus, interval_ms=interval_ms, timeout_ms=given.timeout_ms)
+    return Protection(
+        vcpus=given.vcpus, interval_ms=interval_ms, timeout_ms=given.timeout_ms, stub=given.stub
+    )
 
 
 def _add_standing(commands: Commands[argparse.ArgumentParser]) -> None:

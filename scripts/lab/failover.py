@@ -11,6 +11,7 @@ from lab.instance import Lab
 from lab.narrator import Narrator, Scene
 from lab.pollux import Pair, Protection, StatusPoller, install, new_key
 from lab.settings import LabError
+from lab.stub_domain import give_interface_back
 
 STEADY_SECONDS = 5.0
 TAKEOVER_SECONDS_MAX = 60.0
@@ -65,6 +66,7 @@ def reset(lab: Lab, needed: str = "ab") -> None:
             for program in ("primary-helper", "backup-helper"):
                 host.run(f"killall -KILL {program} 2>/dev/null; true")
             destroy_guest(host)
+            give_interface_back(host)
             host.run("for name in $(xl list | awk 'NR > 1 && $2 > 0 { print $2 }'); do xl destroy $name; done")
     for letter in needed:
         if not lab.hosts[letter].running:

@@ -14,7 +14,8 @@ from lab.monitor import Monitor
 from lab.network import Network
 from lab.settings import REPLICATION_MTU, SHARED_DISK_FILE, SHARED_DISK_SIZE, HostPlan, LabError
 
-# qemu64 with the extras is what Xen, its nested paging and the AEAD need; richer models crash dom0 under TCG.
+# qemu64 with the extras is what Xen, its nested paging, the AEAD and a stub domain's entropy need; richer models
+# crash dom0 under TCG.
 CPU_MODEL = "qemu64,+svm,+npt,+aes,+pclmulqdq,+ssse3,+sse4.1,+rdrand"
 # QEMU's own default is a gigabyte for each host, which buys nothing here.
 TRANSLATION_CACHE_MB = 256

@@ -85,9 +85,9 @@ def cargo() -> str:
     return found
 
 
-def build_programs(*packages: str) -> None:
+def build_programs(*packages: str, options: tuple[str, ...] = ()) -> None:
     """Builds packages of the workspace in release mode."""
-    command = [cargo(), "build", "--release", "--locked"]
+    command = [cargo(), "build", "--release", "--locked", *options]
     for package in packages:
         command += ["-p", package]
     result = subprocess.run(

@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from lab import stub_domain
 from lab.guest import config_path
 from lab.instance import Lab
 from lab.machine import Host
@@ -45,17 +46,29 @@ class Protection:
     arbiter: str | None = None
     # Seconds until Xen resets a host whose protect stands still; none without the option.
     watchdog: int | None = None
+    # The halves at the network are stub domains, on both hosts.
+    stub: bool = False
 
     @property
     def _arbiter_option(self) -> str:
         return f"--arbiter {self.arbiter}" if self.arbiter else "--no-arbiter"
+
+    def mac(self, host: Host) -> str:
+        """The address of a host's end of the link."""
+        return host.plan.mac("stub" if self.stub else "repl")
+
+    def _link_options(self, host: Host, place_option: str, program: str) -> str:
+        peer = host.plan.peer
+        if not self.stub:
+            return f"--link repl0={peer.mac('repl')}"
+        return f"--link vif0={peer.mac('stub')} {place_option} stub:{stub_domain.NAMES[program]}"
 
     def protect_command(self, primary: Host) -> str:
         """`primary-helper protect` for the lab's guest."""
         watchdog = f"--watchdog {self.watchdog} " if self.watchdog else ""
         return (
             f"primary-helper protect --domain {GUEST_NAME} --config {config_path(self.vcpus)} "
-            f"--link repl0={primary.plan.peer.mac('repl')} --key-file {KEY_PATH} "
+            f"{self._link_options(primary, '--ship', 'primary-helper')} --key-file {KEY_PATH} "
             f"--interval-ms {self.interval_ms} --timeout-ms {self.timeout_ms} --gate {self.gate} "
             f"{self._arbiter_option} {watchdog}--state-dir {STATE_FOLDER}"
         )
@@ -63,7 +76,8 @@ class Protection:
     def stand_by_command(self, backup: Host) -> str:
         """`backup-helper stand-by` for the lab's guest."""
         return (
-            f"backup-helper stand-by --link repl0={backup.plan.peer.mac('repl')} --key-file {KEY_PATH} "
+            f"backup-helper stand-by {self._link_options(backup, '--receive', 'backup-helper')} "
+            f"--key-file {KEY_PATH} "
             f"--twin-config {config_path(self.vcpus)} --timeout-ms {self.timeout_ms} "
             f"{self._arbiter_option} --state-dir {STATE_FOLDER}"
         )
@@ -180,11 +194,17 @@ class Pair:
 
     def stand_by(self) -> None:
         """Starts the backup's helper."""
+        self._ensure_stub_domain(self.backup)
         self.backup.start(self.options.stand_by_command(self.backup.host))
 
     def protect(self) -> None:
         """Starts the primary's helper."""
+        self._ensure_stub_domain(self.primary)
         self.primary.start(self.options.protect_command(self.primary.host))
+
+    def _ensure_stub_domain(self, helper: Helper) -> None:
+        if self.options.stub:
+            stub_domain.ensure(helper.host, helper.program)
 
     def wait_told_protected(self) -> None:
         """Waits until the primary's helper says that the guest is protected, and asks the host nothing else."""

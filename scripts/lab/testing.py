@@ -25,6 +25,8 @@ from lab.pollux import Pair, Protection, build_helpers
 from lab.settings import LabError
 
 TestBody = Callable[[Lab], None]
+# What an emulated host may take for something that is done at once.
+PATIENCE_SECONDS = 30
 
 
 class TestFailed(LabError):
@@ -64,6 +66,15 @@ def expect_more(client: StreamClient, messages: int, seconds: float, otherwise: 
     expect(client.wait_for(client.progress.messages + messages, seconds), otherwise)
 
 
+def wait_until(condition: Callable[[], bool], otherwise: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Fails the test with this text when the condition does not come about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TestFailed(otherwise)
+        time.sleep(0.5)
+
+
 @contextmanager
 def streaming(lab: Lab, options: Protection, rate: int = 50) -> Iterator[tuple[Pair, StreamClient]]:
     """A guest, a client whose stream runs and must be whole at the end, and helpers that are yet to be started."""
@@ -101,6 +112,8 @@ def collect(chosen: str | None) -> list[LabTest]:
     """All tests, or those whose title or module contains the chosen words."""
     for module in sorted(pkgutil.iter_modules(tests.__path__), key=lambda found: found.name):
         importlib.import_module(f"lab.tests.{module.name}")
+    # A module that takes something from another one has imported that earlier.
+    _registered.sort(key=lambda test: test.body.__module__)
     return [test for test in _registered if not chosen or chosen in test.title or chosen in test.body.__module__]
 
 
@@ -152,7 +165,7 @@ def _show_logs(lab: Lab) -> None:
     """The helpers' last words, which is where most failures explain themselves."""
     for host in lab.hosts.values():
         if host.running and host.agent.answers(timeout=3):
-            said = host.run("tail -n 8 /var/log/*-helper.log 2>/dev/null; xl list", check=False).stdout
+            said = host.run("tail -n 8 /var/log/*-helper.log /var/log/xen/console/guest-pollux-*.log 2>/dev/null; xl list", check=False).stdout
             print("".join(f"       host {host.name}: {line}\n" for line in said.splitlines()), end="")
 
 

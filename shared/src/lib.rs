@@ -4,7 +4,8 @@
 //! carry them sealed to the backup, `commit` stages and applies whole epochs there, `gate` holds
 //! the guest's output until the backup has acknowledged, and `revive` brings the twin to life.
 //! `rehearsal` is a guest that is no domain, to try all of it without Xen. `stub_domain` is what the
-//! programs do when they are domains of their own instead of dom0 processes.
+//! programs do when they are domains of their own instead of dom0 processes, and `other_half` how the half
+//! that stays in dom0 sees such a domain, or the process in its place.
 //! `xen` and `platform` are the only rooms that hold `unsafe`; everything else takes time and
 //! bytes as arguments, so that a test can run both ends against each other.
 
@@ -31,6 +32,8 @@ pub mod link;
 pub mod link_half;
 #[cfg(not(stubdom))]
 pub mod options;
+#[cfg(not(stubdom))]
+pub mod other_half;
 pub mod platform;
 #[cfg(not(stubdom))]
 pub mod primary;

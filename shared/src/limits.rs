@@ -271,6 +271,21 @@ pub const DESCRIPTION_SIZE_MAX: usize = DOMAIN_NAME_SIZE_MAX + 74;
 /// both may take seconds, in which output passes as before. So nothing may hang on them.
 pub const EPOCH_REVIVABLE_FIRST: u64 = 3;
 
+/// Milliseconds in which a stub domain that is there must offer itself, when `protect` or `stand-by` starts: its
+/// interface may not be connected yet.
+pub const STUB_DOMAIN_OFFER_MS_MAX: u64 = 10_000;
+
+/// Milliseconds in which a stub domain must take the hand-over.
+pub const STUB_DOMAIN_TAKE_MS_MAX: u64 = 5_000;
+
+/// Milliseconds after which `stand-by` looks anew for a stub domain that is not there any more.
+pub const STUB_DOMAIN_RETRY_MS: u64 = 1_000;
+
+/// Milliseconds for which a stub domain's heartbeat may stand still, if the operator's timeout is not longer; then it
+/// hangs, and is let go. The peer has lost this host by then: nothing is gained by haste, and a host that is merely
+/// busy must not lose its link half.
+pub const LINK_HALF_STILL_MS_MAX: u32 = 10_000;
+
 /// Bytes of a stub domain's stack; a page that is not mapped lies below it. An end of the link and its buffers of frames
 /// lie on it, more than once while they are made: some 800 KiB.
 pub const STUB_DOMAIN_STACK_SIZE: usize = 2 * 1024 * 1024;

@@ -6,7 +6,8 @@ use core::fmt;
 
 use crate::arbiter::HostId;
 use crate::link::MultiPort;
-use crate::options::{ArbiterKind, Links};
+use crate::options::{ArbiterKind, Links, WithStubDomains};
+use crate::other_half::{FoundStubDomain, StubDomainError};
 use crate::platform::linux::affinity::PinError;
 use crate::platform::linux::arbiter_program::{ArbiterError, ArbiterProgram};
 use crate::platform::linux::file::FileError;
@@ -17,8 +18,9 @@ use crate::platform::linux::packet_socket::{PacketSocket, PacketSocketError};
 use crate::platform::linux::process::ForkError;
 use crate::platform::linux::status_file::AlreadyDriven;
 use crate::platform::processor::ProcessorError;
+use crate::ring::hand_over::{HandOver, Program};
 use crate::text::FixedText;
-use crate::wire::{ETHERTYPE_DEFAULT, EthernetAddress};
+use crate::wire::{ETHERTYPE_DEFAULT, EthernetAddress, SecretKey};
 use crate::xen::XenOpenError;
 
 /// Why a program could not start.
@@ -49,6 +51,8 @@ pub enum StartError {
     Pin(PinError),
     /// The program cannot split.
     Fork(ForkError),
+    /// The stub domain cannot be given the link.
+    StubDomain(WithStubDomains, Program, StubDomainError),
     /// Another helper does this already.
     Driven(AlreadyDriven),
 }
@@ -68,6 +72,13 @@ impl fmt::Display for StartError {
             Self::Lock(error) => error.fmt(f),
             Self::Pin(error) => error.fmt(f),
             Self::Fork(error) => error.fmt(f),
+            Self::StubDomain(_, program, error) => {
+                let option = match program {
+                    Program::PrimaryHelper => "--ship",
+                    Program::BackupHelper => "--receive",
+                };
+                write!(f, "{option}: {error}")
+            }
             Self::Driven(error) => error.fmt(f),
         }
     }
@@ -91,6 +102,24 @@ macro_rules! from {
 from! {
     Processor(ProcessorError), Key(KeyFileError), Open(XenOpenError), Socket(PacketSocketError),
     Memory(MemoryError), Lock(LockError), Pin(PinError), Fork(ForkError), Driven(AlreadyDriven),
+}
+
+/// What a stub domain is told. The copy of the key is wiped when it is dropped.
+#[must_use]
+pub fn hand_over(
+    links: &Links<'_>,
+    timeout_ms: u32,
+    has_arbiter: bool,
+    delta_cache_size: u64,
+    key: &SecretKey,
+) -> HandOver {
+    HandOver {
+        peer_addresses: links.iter().map(|link| link.peer_mac).collect(),
+        timeout_ms,
+        has_arbiter,
+        delta_cache_size,
+        key: *key.bytes(),
+    }
 }
 
 /// Opens the replication links. The other end of one of them must be there; those that are down are told,
@@ -119,16 +148,21 @@ pub fn open_links(links: &Links<'_>) -> Result<MultiPort<PacketSocket>, StartErr
     Ok(port)
 }
 
-/// The arbiter between the ends of the first link, if there is to be one.
+/// This host's end of the first link, by which an arbiter knows it: of its own interfaces, or of those of a stub domain.
+#[must_use]
+pub fn own_end(port: &MultiPort<PacketSocket>, found: Option<FoundStubDomain>) -> HostId {
+    HostId(found.map_or_else(|| port.interfaces()[0].mac(), |found| found.mac().0))
+}
+
+/// The arbiter between the ends of the first link, of which `own` is this host's, if there is to be one.
 ///
 /// # Errors
 /// [`ArbiterError`] when it cannot be asked at all.
 pub fn open_arbiter(
     kind: ArbiterKind<'_>,
     links: &Links<'_>,
-    port: &MultiPort<PacketSocket>,
+    own: HostId,
 ) -> Result<Option<ArbiterProgram>, ArbiterError> {
-    let own = HostId(port.interfaces()[0].mac());
     ArbiterProgram::open(kind, own, HostId(links.first.peer_mac))
 }
 

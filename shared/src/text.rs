@@ -52,7 +52,7 @@ impl<const SIZE: usize> FixedText<SIZE> {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        valid_beginning(self.bytes.get(..usize::from(self.size)).unwrap_or_default())
+        text_of(&self.bytes, self.size)
     }
 }
 
@@ -84,6 +84,12 @@ impl<const SIZE: usize> fmt::Debug for FixedText<SIZE> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), formatter)
     }
+}
+
+// Called, not copied to every place that reads a text.
+#[inline(never)]
+fn text_of(bytes: &[u8], size: u8) -> &str {
+    valid_beginning(bytes.get(..usize::from(size)).unwrap_or_default())
 }
 
 /// The text that the bytes begin with: all of them unless one of them is wrong.

@@ -28,7 +28,8 @@ def demo(name: str, shape: Shape, options: Protection, stay: bool) -> int:
                 told.say("an etcd server says which host may live")
                 outcome = run_failover(lab, replace(options, arbiter=ETCD), told)
                 term, holder = arbiter.record()
-                told.say(f"by the arbiter's term {term} the guest lives on {holder}, host b is {holder_id(lab.b)}")
+                own = holder_id(lab.b, options)
+                told.say(f"by the arbiter's term {term} the guest lives on {holder}, host b is {own}")
                 told.say(outcome.describe())
                 if not outcome.passed:
                     _show_logs(lab, told)

@@ -19,6 +19,7 @@ from lab.machine import Shape
 from lab.narrator import Narrator
 from lab.pollux import PROTECTED, Pair, Protection, build_helpers
 from lab.settings import GUEST_NAME, LabError
+from lab.stub_domain import NAMES
 
 RUNS_PER_BOOT = 20
 # Of all moments, how many fall into the time from the protection's start on, and how long that is: it has
@@ -125,9 +126,9 @@ def _wrong_about_loss(lab: Lab, pair: Pair, client: StreamClient, log: str) -> s
         return f"the backup's helper ended: {pair.backup.log(2).strip()}"
     if CALLED in log and NOTHING_TO_REVIVE not in log:
         return f"the backup did not notice the loss within {DECISION_SECONDS_MAX} s"
-    domains = lab.b.run("xl list | awk 'NR > 1 && $2 > 0'").stdout.strip()
+    domains = set(lab.b.run("xl list | awk 'NR > 1 && $2 > 0 { print $1 }'").stdout.split()) - set(NAMES.values())
     if domains:
-        return f"half a guest was left on host b: {domains}"
+        return f"half a guest was left on host b: {', '.join(sorted(domains))}"
     verdict = client.finish()
     return f"the stream was damaged: {verdict.why}" if verdict.word == "damaged" else ""
 

@@ -18,9 +18,8 @@ from lab.instance import Lab
 from lab.machine import Host
 from lab.pollux import ARBITER_PATH, KEY_PATH, STATE_FOLDER, Pair, Protection, install
 from lab.settings import GUEST_MAC, GUEST_NAME
-from lab.testing import expect, expect_more, lab_test, protected_stream
+from lab.testing import expect, expect_more, lab_test, protected_stream, wait_until
 from lab.tests.t20_refusals import refused
-from lab.tests.t35_changes import wait_until
 
 ARBITRATED = Protection(arbiter=ETCD)
 # From the loss of the link to a stream that runs again: the silence, two claims and a revival, emulated.

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lab.guest import GuestControl, config_text, create_guest
 from lab.instance import Lab
 from lab.pollux import STATE_FOLDER, Pair, Protection
 from lab.settings import GUEST_NAME
-from lab.testing import TestFailed, expect, expect_more, lab_test, protected_stream, streaming
+from lab.testing import expect, expect_more, lab_test, protected_stream, streaming, wait_until
 
-PATIENCE_SECONDS = 30
 ELSEWHERE = "52:54:00:99:99:99"
 FILL_STATE_FOLDER = (
     f"mkdir -p {STATE_FOLDER}; mount -t tmpfs -o size=4k none {STATE_FOLDER}; head -c 4096 /dev/zero >{STATE_FOLDER}/f"
 )
-
-
-def wait_until(condition: Callable[[], bool], otherwise: str, seconds: float = PATIENCE_SECONDS) -> None:
-    """Fails with this text when the condition does not come about."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TestFailed(otherwise)
-        time.sleep(0.5)
 
 
 @contextmanager

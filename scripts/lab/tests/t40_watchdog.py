@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from lab.arbiter import EtcdArbiter, holder_id
 from lab.instance import Lab
-from lab.testing import expect, expect_more, lab_test, protected_stream, streaming
+from lab.testing import expect, expect_more, lab_test, protected_stream, streaming, wait_until
 from lab.tests.t16_arbiter import ARBITRATED, DECISION_SECONDS, MESSAGES
-from lab.tests.t35_changes import wait_until
 
 WATCHDOG_SECONDS = 10
 GUARDED = replace(ARBITRATED, watchdog=WATCHDOG_SECONDS)

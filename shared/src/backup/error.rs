@@ -2,9 +2,9 @@
 
 use core::fmt;
 
+use crate::other_half::HalfEnd;
 use crate::platform::linux::arbiter_program::ArbiterError;
 use crate::platform::linux::command::CommandError;
-use crate::platform::linux::process::ProcessEnd;
 use crate::revive::ReviveError;
 use crate::ring::RingError;
 use crate::start::StartError;
@@ -24,7 +24,7 @@ pub enum StandByError {
     /// The ring was misused by the other half.
     Ring(RingError),
     /// The receive half ended by itself.
-    ReceiveEnded(ProcessEnd),
+    ReceiveEnded(HalfEnd),
     /// The primary was lost and its guest could not be brought to life.
     Revive {
         /// The twin, left for people to look at.

@@ -8,6 +8,7 @@ mod arbitration;
 mod error;
 mod standing_by;
 mod startup;
+mod stub_receive;
 
 pub use error::StandByError;
 pub use startup::stand_by;

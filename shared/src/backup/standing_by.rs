@@ -6,14 +6,17 @@ use crate::commit::{Commit, CommitEvent};
 use crate::idle::Idle;
 use crate::key_renewal::renew_key_when_asked;
 use crate::limits::EPOCH_REVIVABLE_FIRST;
+use crate::options::StandByOptions;
+use crate::other_half::OtherHalf;
 use crate::platform::linux::arbiter_program::ArbiterProgram;
 use crate::platform::linux::evtchn::EventChannels;
-use crate::platform::linux::process::{self, Child};
+use crate::platform::linux::process;
 use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::{clock, signals};
 use crate::ring::GoodbyeReason;
 use crate::status::{Role, State, StatusRecord};
 use crate::text::FixedText;
+use crate::xen::Xen;
 
 /// Microseconds between two status records.
 const STATUS_PERIOD_US: u64 = 1_000_000;
@@ -32,9 +35,9 @@ pub(super) struct StandingBy<'a> {
     pub arbiter: Option<ArbiterProgram>,
     /// None where only rehearsals are taken.
     pub events: Option<EventChannels>,
-    pub receive: Child,
-    /// Where the key is read again when the operator asks.
-    pub key_file: &'a str,
+    pub xen: Option<&'a Xen>,
+    pub receive: OtherHalf<'a>,
+    pub options: &'a StandByOptions<'a>,
     pub status: StatusFile,
     pub status_due_us: u64,
     pub is_dedicated: bool,
@@ -63,7 +66,7 @@ impl StandingBy<'_> {
                 },
                 other => self.tell(&other),
             }
-            renew_key_when_asked(self.key_file, self.commit.ring().control());
+            renew_key_when_asked(self.options.key_file, self.commit.ring().control());
             self.write_status_when_due();
         }
     }
@@ -181,7 +184,6 @@ impl StandingBy<'_> {
         while self.receive.end().is_none() {
             if clock::monotonic_us() > deadline_us {
                 self.receive.kill();
-                self.receive.wait();
                 return;
             }
             clock::sleep_us(REST_US);
@@ -196,7 +198,7 @@ impl StandingBy<'_> {
                 if let Some(event) = self.commit.stand_by() {
                     self.tell(&event);
                 }
-                return Err(StandByError::ReceiveEnded(end));
+                return self.wait_for_receive(end);
             }
         }
         match self.idle.rest_us(clock::monotonic_us(), clock::processor_us()) {

@@ -44,7 +44,11 @@ impl fmt::Display for CommitFault {
             Self::Twin(fault) => fault.fmt(f),
             Self::Ring(error) => write!(f, "the backup has too little memory for epochs: {error}"),
             Self::RingLimit { pages } => {
-                write!(f, "the guest is too large: {pages} pages of memory")
+                write!(
+                    f,
+                    "the guest is too large for the backup's ring: {pages} pages of memory (with \
+                     --receive, give the stub domain more)"
+                )
             }
             Self::Staging(fault) => fault.fmt(f),
             Self::RehearsalsOnly => f.write_str(

@@ -110,6 +110,15 @@ impl<'a> Commit<'a> {
         &self.ring
     }
 
+    /// Goes on with another ring, whose other half is another one.
+    ///
+    /// # Panics
+    /// Within a session: see [`Commit::stand_by`].
+    pub fn set_ring(&mut self, ring: Consumer) {
+        assert!(self.stage == Stage::StandBy, "a ring is changed between sessions");
+        self.ring = ring;
+    }
+
     /// The guest's name as the primary told it, empty when there is no session.
     #[must_use]
     pub fn domain_name(&self) -> &str {

@@ -15,7 +15,7 @@ const FRAME_AREA_SIZE: usize = (ETHERNET_HEADER_SIZE + FRAME_SIZE_MAX).next_mult
 
 /// Frames that are sent or received together.
 pub struct FrameBatch {
-    area: [u8; BATCH_FRAMES * FRAME_AREA_SIZE],
+    areas: [[u8; FRAME_AREA_SIZE]; BATCH_FRAMES],
     sizes: [usize; BATCH_FRAMES],
     /// The paths on which received ones came.
     paths: [usize; BATCH_FRAMES],
@@ -31,7 +31,7 @@ impl fmt::Debug for FrameBatch {
 impl Default for FrameBatch {
     fn default() -> Self {
         Self {
-            area: [0; BATCH_FRAMES * FRAME_AREA_SIZE],
+            areas: [[0; FRAME_AREA_SIZE]; BATCH_FRAMES],
             sizes: [0; BATCH_FRAMES],
             paths: [0; BATCH_FRAMES],
             count: 0,
@@ -70,19 +70,18 @@ impl FrameBatch {
 
     /// Those of the frames that have these numbers.
     pub fn frames_of(&self, which: Range<usize>) -> impl Iterator<Item = &[u8]> {
-        which.map(|number| &self.area[number * FRAME_AREA_SIZE..][..self.sizes[number]])
+        which.map(|number| &self.areas[number][..self.sizes[number]])
     }
 
     /// Received frames, in order, to be decrypted in place, each with the path on which it came.
     pub fn arrivals_mut(&mut self) -> impl Iterator<Item = (usize, &mut [u8])> {
-        let areas = self.area.chunks_exact_mut(FRAME_AREA_SIZE);
-        let frames = areas.zip(&self.sizes).zip(&self.paths).take(self.count);
+        let frames = self.areas.iter_mut().zip(&self.sizes).zip(&self.paths).take(self.count);
         frames.map(|((area, &size), &path)| (path, &mut area[..size]))
     }
 
     /// One of the frames.
     pub(super) fn frame_mut(&mut self, number: usize) -> &mut [u8] {
-        &mut self.area[number * FRAME_AREA_SIZE..][..self.sizes[number]]
+        &mut self.areas[number][..self.sizes[number]]
     }
 
     /// Says on which path a received frame came: none if it is no frame of that path, and to be dropped.
@@ -96,9 +95,7 @@ impl FrameBatch {
     /// Adds the frame that `build` writes, if it writes one, and says whether it did. The batch
     /// must not be full; `build` returns the frame's size.
     pub fn add(&mut self, build: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
-        assert!(!self.is_full());
-        let area = &mut self.area[self.count * FRAME_AREA_SIZE..][..FRAME_AREA_SIZE];
-        let Some(size) = build(area) else { return false };
+        let Some(size) = build(&mut self.areas[self.count]) else { return false };
         assert!(size <= FRAME_AREA_SIZE);
         (self.sizes[self.count], self.paths[self.count]) = (size, 0);
         self.count += 1;
@@ -114,9 +111,8 @@ impl FrameBatch {
         &mut self,
         receive: impl FnOnce(&mut [u8], usize, &mut [usize]) -> Result<usize, E>,
     ) -> Result<(), E> {
-        let (area, sizes) =
-            (&mut self.area[self.count * FRAME_AREA_SIZE..], &mut self.sizes[self.count..]);
-        let count = receive(area, FRAME_AREA_SIZE, sizes)?;
+        let (area, sizes) = (&mut self.areas[self.count..], &mut self.sizes[self.count..]);
+        let count = receive(area.as_flattened_mut(), FRAME_AREA_SIZE, sizes)?;
         // A frame that was longer than its area is cut, and no frame of ours.
         sizes[..count].iter_mut().for_each(|size| *size = (*size).min(FRAME_AREA_SIZE));
         self.paths[self.count..][..count].fill(0);

@@ -5,7 +5,7 @@ use super::disk_arbiter::{DiskArbiterOptions, parse_disk_arbiter};
 use super::error::UsageError;
 use super::given::{ARBITER, STATE_DIRECTORY, take_options};
 use super::links::Links;
-use super::values::ArbiterKind;
+use super::values::{ArbiterKind, LinkHalfPlace};
 use crate::text::FixedText;
 
 /// What the operator asks of `backup-helper`.
@@ -42,11 +42,17 @@ pub struct StandByOptions<'a> {
     pub receive_core: Option<u16>,
     /// Core for commit, then polled without pause.
     pub commit_core: Option<u16>,
+    /// Where receive runs.
+    pub receive: LinkHalfPlace<'a>,
     /// Folder of the status record and of the twin's configuration.
     pub state_directory: &'a str,
 }
 
-const STAND_BY: &str = "--link=* --key-file= --twin-config= --rehearse-only --timeout-ms= --receive-core= --commit-core= ";
+const STAND_BY: &str = "--link=* --key-file= --twin-config= --rehearse-only --timeout-ms= --receive-core= --commit-core= --receive= ";
+
+/// An option of the process that receives, and what a stub domain has in place of it.
+const PROCESS_ONLY: [(&str, &str); 1] =
+    [("--receive-core", "cpus= in the stub domain's own configuration instead")];
 
 /// Reads the arguments of `backup-helper`, without the program's own name.
 ///
@@ -73,8 +79,9 @@ fn parse_stand_by<'a>(
         return Ok(BackupRequest::Help);
     };
     let rehearses_only = given.has("--rehearse-only");
+    let receive = given.place("--receive", &PROCESS_ONLY);
     let options = StandByOptions {
-        links: Links::read(&mut given),
+        links: Links::read(&mut given, receive),
         key_file: given.required("--key-file"),
         twin_config: given.text("--twin-config"),
         // A rehearsal is nobody who could live.
@@ -83,6 +90,7 @@ fn parse_stand_by<'a>(
         timeout_ms: given.timeout_ms(),
         receive_core: given.core("--receive-core"),
         commit_core: given.core("--commit-core"),
+        receive,
         state_directory: given.state_directory(),
     };
     given.finish(BackupRequest::StandBy(options))
@@ -100,6 +108,7 @@ fn parse_status<'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::WithStubDomains;
     use super::*;
     use proptest::prelude::*;
     use std::string::{String, ToString};
@@ -120,6 +129,21 @@ mod tests {
         let line = "stand-by --rehearse-only --link eth1=52:54:00:12:34:56 --key-file k";
         let Ok(BackupRequest::StandBy(options)) = parse(line) else { panic!() };
         assert!(options.rehearses_only);
+    }
+
+    #[test]
+    fn a_stub_domain_receives_with_its_own_interfaces() {
+        let line =
+            "stand-by --link vif0=52:54:00:12:34:56 --key-file k --no-arbiter --receive stub:r";
+        let Ok(BackupRequest::StandBy(options)) = parse(line) else { panic!() };
+        let with = WithStubDomains::BUILT.unwrap();
+        assert_eq!(options.receive, LinkHalfPlace::StubDomain(with, "r"));
+        let whole = std::format!("{line} --receive-core 1");
+        let told = "--receive-core 1: give cpus= in the stub domain's own configuration instead";
+        assert_eq!(parse(&whole).unwrap_err().to_string(), told);
+        let line = "stand-by --link eth1=52:54:00:12:34:56 --key-file k --no-arbiter";
+        let Ok(BackupRequest::StandBy(options)) = parse(line) else { panic!() };
+        assert_eq!(options.receive, LinkHalfPlace::Process);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use heapless::Vec;
 
 use super::STATE_DIRECTORY_DEFAULT;
 use super::error::UsageError;
-use super::values::{ArbiterKind, GateKind, Interval};
+use super::values::{ArbiterKind, GateKind, Interval, LinkHalfPlace, WithStubDomains};
 use crate::limits::{
-    CORE_COUNT_MAX, INTERVAL_MS_MAX, INTERVAL_MS_MIN, LINK_COUNT_MAX, TIMEOUT_MS_MAX,
-    TIMEOUT_MS_MIN,
+    CORE_COUNT_MAX, DOMAIN_NAME_SIZE_MAX, INTERVAL_MS_MAX, INTERVAL_MS_MIN, LINK_COUNT_MAX,
+    TIMEOUT_MS_MAX, TIMEOUT_MS_MIN,
 };
 use crate::text::{self, FixedText};
 
@@ -164,6 +164,34 @@ impl<'a> Given<'a> {
             Some(other) => {
                 self.note_wrong("--gate", other, "plug or none");
                 GateKind::None
+            }
+        }
+    }
+
+    /// `stub:NAME`; a process when the option was not given. The options of `process_only` would say nothing
+    /// to a stub domain, whose configuration has such of its own.
+    pub fn place(
+        &mut self,
+        name: &'static str,
+        process_only: &[(&'static str, &'static str)],
+    ) -> LinkHalfPlace<'a> {
+        let Some(value) = self.text(name) else { return LinkHalfPlace::Process };
+        let Some(with) = WithStubDomains::BUILT else {
+            self.note_wrong(name, value, "it to a helper built with the feature stub-domain");
+            return LinkHalfPlace::Process;
+        };
+        for (option, instead) in process_only {
+            if let Some(value) = self.text(option) {
+                self.note_wrong(option, value, instead);
+            }
+        }
+        match text::split_at_first(value, b':') {
+            Some(("stub", domain)) if (1..=DOMAIN_NAME_SIZE_MAX).contains(&domain.len()) => {
+                LinkHalfPlace::StubDomain(with, domain)
+            }
+            _ => {
+                self.note_wrong(name, value, "stub:NAME, with the name of a stub domain");
+                LinkHalfPlace::Process
             }
         }
     }

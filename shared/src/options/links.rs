@@ -3,6 +3,7 @@
 use heapless::Vec;
 
 use super::given::Given;
+use super::values::LinkHalfPlace;
 use crate::limits::{INTERFACE_NAME_SIZE_MAX, LINK_COUNT_MAX};
 use crate::text;
 
@@ -37,8 +38,10 @@ impl<'a> Links<'a> {
         self.iter().nth(number).unwrap_or(self.first).interface
     }
 
-    /// Reads `IFACE=PEER_MAC`, given once for each link.
-    pub(super) fn read(given: &mut Given<'a>) -> Self {
+    /// Reads `IFACE=PEER_MAC`, given once for each link. A stub domain carries one, its own vif0.
+    #[inline(never)]
+    pub(super) fn read(given: &mut Given<'a>, place: LinkHalfPlace<'_>) -> Self {
+        let is_stub_domain = matches!(place, LinkHalfPlace::StubDomain(..));
         let none = Link { interface: "", peer_mac: [0; 6] };
         let mut links = Self { first: none, others: [None; LINK_COUNT_MAX - 1] };
         given.required(NAME);
@@ -49,7 +52,10 @@ impl<'a> Links<'a> {
                 given.note_wrong(NAME, value, "IFACE=PEER_MAC, as in eth1=52:54:00:12:34:56");
                 break;
             };
-            if links.iter().any(|it| it.interface == link.interface) {
+            let is_repeated = links.iter().any(|it| it.interface == link.interface);
+            if is_stub_domain && (number > 0 || link.interface != "vif0") {
+                given.note_wrong(NAME, value, "the stub domain's vif0=PEER_MAC, and no other link");
+            } else if is_repeated {
                 given.note_wrong(NAME, value, "each interface once");
             }
             match number.checked_sub(1) {

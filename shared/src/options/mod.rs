@@ -20,7 +20,7 @@ pub use links::{Link, Links};
 pub use primary::{PrimaryRequest, ProtectOptions, parse_primary};
 pub use rehearse::RehearseOptions;
 pub use replication::ReplicationOptions;
-pub use values::{ArbiterKind, GateKind, Interval};
+pub use values::{ArbiterKind, GateKind, Interval, LinkHalfPlace, WithStubDomains};
 
 /// Where the programs keep their status records when `--state-dir` does not say otherwise.
 pub const STATE_DIRECTORY_DEFAULT: &str = "/run/pollux";
@@ -41,7 +41,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
   primary-helper protect --domain NAME|ID --config XL.CFG --link IFACE=PEER_MAC --key-file FILE
     --arbiter exec:PATH|disk:DEVICE | --no-arbiter [--interval-ms 25|auto] [--pause-target-us 500]
     [--timeout-ms 500] [--gate plug|none] [--ring 64M] [--delta-cache 64M] [--watchdog S]
-    [--capture-core N] [--ship-core N] [--state-dir /run/pollux]
+    [--capture-core N] [--ship-core N] [--ship stub:NAME] [--state-dir /run/pollux]
   primary-helper rehearse --link IFACE=PEER_MAC --key-file FILE [--memory 1G] [--dirty-pages 1000]
     [--hot-percent 90] [--change-bytes 256] [--trace FILE] [--seconds 10] [--epochs N]
     [--interval-ms to --ship-core, as for protect]
@@ -65,6 +65,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
   --delta-cache  memory, locked, for pages as they were sent last; 1/512 more for its table
   --watchdog     10 to 600 seconds until Xen resets this host if protect hangs or is killed
   --capture-core  core that copies the guest, polled without pause (also --ship-core: sending)
+  --ship         a stub domain sends, by its own vif0=PEER_MAC; if built with it: docs/stub-domain.md
 
 switch-over has the running protect hand its guest over to the backup.
 
@@ -88,7 +89,7 @@ backup-helper: keeps the twin of a protected Xen guest, and brings it to life wh
     backup-helper stand-by --link IFACE=PEER_MAC --key-file FILE
                            --arbiter exec:PATH|disk:DEVICE | --no-arbiter | --rehearse-only
                            [--twin-config XL.CFG] [--timeout-ms 500] [--receive-core N]
-                           [--commit-core N] [--state-dir /run/pollux]
+                           [--commit-core N] [--receive stub:NAME] [--state-dir /run/pollux]
     backup-helper status   [--state-dir /run/pollux]
 
     --link          interface of the replication network, and the primary's MAC address there; up to 4
@@ -102,6 +103,8 @@ backup-helper: keeps the twin of a protected Xen guest, and brings it to life wh
     --rehearse-only  take rehearsals and no domains; needs no Xen
     --timeout-ms    longest silence of the primary, 50 to 60000
     --receive-core  core that receives, polled without pause (also --commit-core: applying)
+    --receive       a stub domain receives, by its own vif0=PEER_MAC; if built with it:
+                    docs/stub-domain.md
 
 Exit status: 0 ended as asked, 1 failed, 2 usage.
 ";

@@ -45,7 +45,7 @@ pub struct ProtectOptions<'a> {
     pub state_directory: &'a str,
 }
 
-const PROTECT: &str = "--domain= --config= --gate= --watchdog= ";
+const PROTECT: &str = "--domain= --config= --gate= --watchdog= --ship= ";
 
 /// Reads the arguments of `primary-helper`, without the program's own name.
 ///
@@ -114,7 +114,7 @@ fn parse_status<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::Interval;
+    use super::super::{Interval, LinkHalfPlace, WithStubDomains};
     use super::*;
     use proptest::prelude::*;
     use std::string::{String, ToString};
@@ -177,6 +177,46 @@ mod tests {
             ("--ship-core -1", "--ship-core -1: give a core's number, 0 to 1023"),
         ] {
             let whole = std::format!("{PROTECT} {addition}");
+            assert_eq!(parse(&whole).unwrap_err().to_string(), line);
+        }
+    }
+
+    #[test]
+    fn a_stub_domain_ships_with_its_own_interfaces() {
+        let with = WithStubDomains::BUILT.unwrap();
+        const STUB: &str = "protect --domain web --config w.cfg --key-file k --no-arbiter --ship";
+        let Ok(PrimaryRequest::Protect(options)) = parse(PROTECT) else { panic!() };
+        assert_eq!(options.replication.ship, LinkHalfPlace::Process);
+        let line = std::format!("{STUB} stub:pollux-ship --link vif0=52:54:00:12:34:56");
+        let Ok(PrimaryRequest::Protect(options)) = parse(&line) else { panic!() };
+        assert_eq!(options.replication.ship, LinkHalfPlace::StubDomain(with, "pollux-ship"));
+        let vif = "give the stub domain's vif0=PEER_MAC, and no other link";
+        let name = "give stub:NAME, with the name of a stub domain";
+        for (words, line) in [
+            ("process --link a=52:54:00:12:34:56", std::format!("--ship process: {name}")),
+            ("stub: --link vif0=52:54:00:12:34:56", std::format!("--ship stub:: {name}")),
+            (
+                "stub:s --link eth1=52:54:00:12:34:56",
+                std::format!("--link eth1=52:54:00:12:34:56: {vif}"),
+            ),
+            (
+                "stub:s --link vif1=52:54:00:12:34:56",
+                std::format!("--link vif1=52:54:00:12:34:56: {vif}"),
+            ),
+            (
+                "stub:s --link vif0=52:54:00:12:34:56 --link vif1=52:54:00:12:34:57",
+                std::format!("--link vif1=52:54:00:12:34:57: {vif}"),
+            ),
+            (
+                "stub:s --link vif0=52:54:00:12:34:56 --ring 64M",
+                "--ring 64M: give ring=SIZE on the stub domain's own command line instead".into(),
+            ),
+            (
+                "stub:s --link vif0=52:54:00:12:34:56 --ship-core 1",
+                "--ship-core 1: give cpus= in the stub domain's own configuration instead".into(),
+            ),
+        ] {
+            let whole = std::format!("{STUB} {words}");
             assert_eq!(parse(&whole).unwrap_err().to_string(), line);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::given::Given;
 use super::links::Links;
-use super::values::Interval;
+use super::values::{Interval, LinkHalfPlace};
 use crate::capture::drain::DrainOptions;
 use crate::codec::page::ShadowCache;
 use crate::limits::{
@@ -34,6 +34,8 @@ pub struct ReplicationOptions<'a> {
     pub capture_core: Option<u16>,
     /// Core for ship, then polled without pause.
     pub ship_core: Option<u16>,
+    /// Where ship runs.
+    pub ship: LinkHalfPlace<'a>,
 }
 
 impl ReplicationOptions<'_> {
@@ -51,11 +53,18 @@ impl ReplicationOptions<'_> {
 pub(super) const REPLICATION: &str = "--link=* --key-file= --interval-ms= --pause-target-us= --timeout-ms= --ring= --delta-cache= \
      --capture-core= --ship-core= ";
 
+/// Options of the process that ships, and what a stub domain has in place of them.
+const PROCESS_ONLY: [(&str, &str); 2] = [
+    ("--ring", "ring=SIZE on the stub domain's own command line instead"),
+    ("--ship-core", "cpus= in the stub domain's own configuration instead"),
+];
+
 impl<'a> ReplicationOptions<'a> {
     // Both commands that take them call it.
     #[inline(never)]
     pub(super) fn read(given: &mut Given<'a>) -> Self {
         let page_size = PAGE_SIZE as u64;
+        let ship = given.place("--ship", &PROCESS_ONLY);
         let ring_bounds =
             RING_ENTRY_COUNT_PRIMARY_MIN * page_size..=RING_ENTRY_COUNT_PRIMARY_MAX * page_size;
         let ring_default = RING_ENTRY_COUNT_PRIMARY * page_size;
@@ -64,7 +73,7 @@ impl<'a> ReplicationOptions<'a> {
         let pause_bounds = (PAUSE_TARGET_US_MIN, PAUSE_TARGET_US_MAX);
         let pause_expected = "50 to 1000000 microseconds";
         Self {
-            links: Links::read(given),
+            links: Links::read(given, ship),
             key_file: given.required("--key-file"),
             interval: given.interval(),
             pause_target_us: given.number("--pause-target-us", pause_bounds, 500, pause_expected),
@@ -84,6 +93,7 @@ impl<'a> ReplicationOptions<'a> {
             ),
             capture_core: given.core("--capture-core"),
             ship_core: given.core("--ship-core"),
+            ship,
         }
     }
 }

@@ -42,3 +42,34 @@ pub enum ArbiterKind<'a> {
     /// Nobody: both hosts may live.
     None,
 }
+
+/// Where the half at the network runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkHalfPlace<'a> {
+    /// A process of dom0, beside the other half.
+    #[default]
+    Process,
+    /// The stub domain of this name.
+    StubDomain(WithStubDomains, &'a str),
+}
+
+/// Shows that this program was built with the feature `stub-domain`. Without it there is no such value, so the
+/// compiler leaves out everything that needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg(any(test, feature = "stub-domain"))]
+pub struct WithStubDomains(());
+
+/// Shows that this program was built with the feature `stub-domain`. Without it, as here, there is no such value,
+/// so the compiler leaves out everything that needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg(not(any(test, feature = "stub-domain")))]
+pub enum WithStubDomains {}
+
+impl WithStubDomains {
+    /// The value, if there is one.
+    #[cfg(any(test, feature = "stub-domain"))]
+    pub const BUILT: Option<Self> = Some(Self(()));
+    /// The value, if there is one.
+    #[cfg(not(any(test, feature = "stub-domain")))]
+    pub const BUILT: Option<Self> = None;
+}

@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::arbiter::Record;
 use crate::capture::CaptureError;
+use crate::other_half::HalfEnd;
 use crate::platform::linux::arbiter_program::ArbiterError;
 use crate::platform::linux::file::FileError;
 use crate::platform::linux::output_gate::GateError;
@@ -35,9 +36,9 @@ pub enum ProtectError {
     /// The ring was misused by the other half.
     Ring(RingError),
     /// The ship half ended by itself.
-    ShipEnded(ProcessEnd),
+    ShipEnded(HalfEnd),
     /// The ship half ended by itself, and nobody told the backup, which may take over.
-    ShipEndedHolding(ProcessEnd),
+    ShipEndedHolding(HalfEnd),
     /// The arbiter cannot be asked.
     Arbiter(ArbiterError),
     /// By the arbiter's record another host runs the guest.

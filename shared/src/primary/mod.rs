@@ -16,6 +16,7 @@ mod rehearsal;
 pub mod schedule;
 mod startup;
 mod steps;
+mod stub_ship;
 mod surroundings;
 mod watchdog;
 

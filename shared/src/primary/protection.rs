@@ -6,16 +6,18 @@ use super::arbitration::Arbitration;
 use super::domain_epochs::DomainEpochs;
 use super::epochs::Epochs;
 use super::error::ProtectError;
-use super::steps::{self, Attendant, Copied, GOODBYE_MS_MAX};
+use super::steps::{self, Attendant, Copied, GOODBYE_MS_MAX, GOODBYE_MS_RING_BROKEN};
 use super::surroundings::Program;
 use crate::capture::{Capture, CaptureError, EpochOutput, FullCopyProgress, ShutdownReason, Store};
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::options::ProtectOptions;
-use crate::platform::linux::process::{self, ProcessEnd};
+use crate::other_half::HalfEnd;
+use crate::platform::linux::process;
 use crate::platform::linux::status_file::StatusFile;
 use crate::ring::{Control, GoodbyeReason, Producer};
 use crate::status::{Histogram, PauseSummary, Role, State, StatusRecord};
 use crate::text::FixedText;
+use crate::xen::Xen;
 
 /// How a session ended, when protection may go on with the next one.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ pub(super) struct Protection<'a> {
     pub store: Store,
     pub arbitration: Arbitration,
     pub program: Program<'a>,
+    pub xen: &'a Xen,
     pub status: StatusFile,
     /// The newest session's number.
     pub session: u64,
@@ -72,7 +75,13 @@ impl Protection<'_> {
         // First the backup hears that it shall not take over, then the guest's output is let go.
         producer.control().set_stop(reason);
         producer.control().leave_session();
-        let ship_end = self.program.end_ship(GOODBYE_MS_MAX);
+        let goodbye_ms = match &result {
+            Err(ProtectError::Ring(_) | ProtectError::Capture(CaptureError::Ring(_))) => {
+                GOODBYE_MS_RING_BROKEN
+            }
+            _ => GOODBYE_MS_MAX,
+        };
+        let ship_end = self.program.end_ship(goodbye_ms);
         let released = match &result {
             // Decided already: the output stays held.
             Err(ProtectError::LivesElsewhere(_) | ProtectError::Undecided) => Ok(()),
@@ -124,7 +133,7 @@ impl Protection<'_> {
         &mut self,
         capture: &Capture<'_>,
         control: Control<'_>,
-        ship_end: Option<ProcessEnd>,
+        ship_end: Option<HalfEnd>,
     ) -> Result<(), ProtectError> {
         self.settle(capture, control)?;
         match ship_end {
@@ -140,36 +149,54 @@ impl Protection<'_> {
         producer: &mut Producer,
     ) -> Result<SessionEnd, ProtectError> {
         loop {
-            if !self.know_term()? {
-                return Ok(SessionEnd::Stop);
-            }
-            let interface = self.options.replication.links.first.interface;
-            let mut check = || Ok(capture.check_domain().map(drop)?);
-            let Some(session) = steps::wait_for_backup(self, interface, producer, &mut check)?
-            else {
-                return Ok(SessionEnd::Stop);
-            };
-            self.session = session;
-            let mut output =
-                EpochOutput::new(producer, session, self.options.replication.timeout_ms);
-            let end = match self.session(capture, &mut output) {
-                Err(ProtectError::Capture(error)) => self.session_end(error, producer.control())?,
-                other => other?,
-            };
-            match end {
-                SessionEnd::HandOver => {
-                    capture.pause()?.leave();
-                    self.is_handing_over = true;
-                    return Ok(end);
+            match self.next_session(capture, producer) {
+                Ok(SessionEnd::LinkLost | SessionEnd::GivenUp) => {}
+                Err(ProtectError::ShipEnded(end @ HalfEnd::StubDomain(..))) => {
+                    if !matches!(self.state, State::Connecting | State::Unprotected) {
+                        self.leave_lost_session(capture, producer.control())?;
+                    }
+                    if !self.wait_for_ship(capture, producer, end)? {
+                        return Ok(SessionEnd::Stop);
+                    }
                 }
-                SessionEnd::Stop => return Ok(end),
-                SessionEnd::LinkLost => self.leave_lost_session(capture, producer.control())?,
-                SessionEnd::GivenUp => {
-                    steps::say_goodbye(&mut self.program, producer.control(), session)?;
-                    self.leave_lost_session(capture, producer.control())?;
-                }
+                ended => return ended,
             }
         }
+    }
+
+    /// Waits for a backup, and protects until it is lost, or something ends protection.
+    fn next_session(
+        &mut self,
+        capture: &mut Capture<'_>,
+        producer: &mut Producer,
+    ) -> Result<SessionEnd, ProtectError> {
+        if !self.know_term()? {
+            return Ok(SessionEnd::Stop);
+        }
+        let interface = self.options.replication.links.first.interface;
+        let mut check = || Ok(capture.check_domain().map(drop)?);
+        let Some(session) = steps::wait_for_backup(self, interface, producer, &mut check)? else {
+            return Ok(SessionEnd::Stop);
+        };
+        self.session = session;
+        let mut output = EpochOutput::new(producer, session, self.options.replication.timeout_ms);
+        let end = match self.session(capture, &mut output) {
+            Err(ProtectError::Capture(error)) => self.session_end(error, producer.control())?,
+            other => other?,
+        };
+        match end {
+            SessionEnd::HandOver => {
+                capture.pause()?.leave();
+                self.is_handing_over = true;
+            }
+            SessionEnd::Stop => {}
+            SessionEnd::LinkLost => self.leave_lost_session(capture, producer.control())?,
+            SessionEnd::GivenUp => {
+                steps::say_goodbye(&mut self.program, producer.control(), session)?;
+                self.leave_lost_session(capture, producer.control())?;
+            }
+        }
+        Ok(end)
     }
 
     /// What an error of capture means for the session; the error itself when it ends protection.

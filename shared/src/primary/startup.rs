@@ -9,6 +9,7 @@ use super::arbitration::Arbitration;
 use super::error::ProtectError;
 use super::left_watchdog;
 use super::protection::Protection;
+use super::stub_ship::{give_to_stub_domain, wanted};
 use super::surroundings::Program;
 use super::watchdog::Watchdog;
 use crate::capture::preconditions::{self, Refusal};
@@ -19,6 +20,7 @@ use crate::link::MultiPort;
 use crate::link::ship::Ship;
 use crate::link_half::{LinkHalf, link_options};
 use crate::options::{GateKind, ProtectOptions, ReplicationOptions};
+use crate::other_half::{OtherHalf, find};
 use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::file::read_small;
 use crate::platform::linux::key_file::read_key_file;
@@ -27,7 +29,7 @@ use crate::platform::linux::memory::MemoryError;
 use crate::platform::linux::output_gate::OutputGate;
 use crate::platform::linux::packet_socket::PacketSocket;
 use crate::platform::linux::priority::take_precedence;
-use crate::platform::linux::process::{Child, Forked, fork};
+use crate::platform::linux::process::{Forked, fork};
 use crate::platform::linux::program::{ExitStatus, exit, set_panic_hook};
 use crate::platform::linux::status_file::StatusFile;
 use crate::platform::linux::xenbus::open_xenstore;
@@ -35,7 +37,7 @@ use crate::platform::linux::{clock, signals};
 use crate::platform::processor::check_processor;
 use crate::platform::vector;
 use crate::ring::{Consumer, Producer, Ring};
-use crate::start::{StartError, open_arbiter, open_links};
+use crate::start::{StartError, open_arbiter, open_links, own_end};
 use crate::status::{Histogram, Role, SavedRecord, State};
 use crate::text::{FixedText, parse_number};
 use crate::wire::SecretKey;
@@ -56,8 +58,9 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     if config.is_empty() {
         return Err(ProtectError::ConfigEmpty);
     }
-    let port = open_links(&options.replication.links)?;
-    let arbiter = open_arbiter(options.arbiter, &options.replication.links, &port)?;
+    let links = &options.replication.links;
+    let wanted = wanted(&options.replication);
+    let port = if wanted.is_none() { open_links(links)? } else { MultiPort::default() };
     let xen = Xen::open()?;
     let mut store = open_xenstore(XENSTORE_ANSWER_MS_MAX_PRIMARY)?;
     let (domid, name) = find_domain(&mut store, options.domain)?;
@@ -70,7 +73,11 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     if is_paused && !was_left_undecided(&status, domid) {
         checked?;
     }
-    let left = left_watchdog::begin(&xen, options.watchdog_s, arbiter.is_some(), &mut status)?;
+    let has_arbiter = options.replication.has_arbiter;
+    // Before a stub domain is waited for: where one is missing, this host must not be reset for that.
+    let left = left_watchdog::begin(&xen, options.watchdog_s, has_arbiter, &mut status)?;
+    let found = wanted.map(|wanted| find(&xen, &mut store, &wanted)).transpose()?;
+    let arbiter = open_arbiter(options.arbiter, links, own_end(&port, found))?;
     let begun = Arbitration::begin(arbiter, &name);
     left_watchdog::settle(&xen, left, &begun, &mut status);
     let arbitration = begun?;
@@ -83,7 +90,10 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     set_panic_hook(let_guest_run);
     release_previous(&mut store, &status, domid)?;
     take_precedence();
-    let (ship, producer, watched) = start_ship(&options.replication, port, key)?;
+    let (ship, producer, watched) = match found {
+        None => start_ship(&options.replication, port, key)?,
+        Some(found) => give_to_stub_domain(&xen, &options.replication, found, &key)?,
+    };
     // Now that ship is started: capture's core is not ship's.
     if let Some(core) = options.replication.capture_core {
         pin_to_core(core)?;
@@ -118,6 +128,7 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         store,
         arbitration,
         program,
+        xen: &xen,
         status,
         session: 0,
         is_handing_over: false,
@@ -151,7 +162,7 @@ pub(super) fn start_ship(
     options: &ReplicationOptions<'_>,
     port: MultiPort<PacketSocket>,
     key: SecretKey,
-) -> Result<(Child, Producer, Consumer), ProtectError> {
+) -> Result<(OtherHalf<'static>, Producer, Consumer), ProtectError> {
     let ring = Ring::create(options.ring_entry_count)?;
     match fork()? {
         Forked::Child(parent) => {
@@ -178,7 +189,7 @@ pub(super) fn start_ship(
         Forked::Parent(child) => {
             let (mut producer, watched) = ring.into_both()?;
             producer.populate(options.ring_entry_count)?;
-            Ok((child, producer, watched))
+            Ok((OtherHalf::Process(child), producer, watched))
         }
     }
 }

@@ -15,6 +15,9 @@ pub(super) const PATIENT_REST_US: u64 = 5_000;
 /// Milliseconds that ship may take for its goodbye: it gives up by itself after the longer of both
 /// hosts' timeouts.
 pub(super) const GOODBYE_MS_MAX: u64 = TIMEOUT_MS_MAX as u64 + 1000;
+/// The same for a ship that has misused its ring: an honest one with a defect says it at once, and a lying one is
+/// not waited for while output is held.
+pub(super) const GOODBYE_MS_RING_BROKEN: u64 = 2_000;
 /// Microseconds without a backup after which the log says that it is missing.
 const WAITING_NOTICE_US: u64 = 3_000_000;
 /// Pages of the full copy between two looks at everything else.

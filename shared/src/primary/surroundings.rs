@@ -5,9 +5,9 @@ use super::watchdog::Watchdog;
 use crate::capture::Surroundings;
 use crate::key_renewal::renew_key_when_asked;
 use crate::limits::EPOCH_REVIVABLE_FIRST;
+use crate::other_half::{HalfEnd, OtherHalf};
 use crate::platform::linux::output_gate::{GateCounters, GateError, OutputGate};
 use crate::platform::linux::priority::{Scheduling, schedule};
-use crate::platform::linux::process::{Child, ProcessEnd};
 use crate::platform::linux::{clock, signals};
 use crate::ring::Consumer;
 use crate::xen::Domid;
@@ -28,7 +28,7 @@ pub enum Interruption {
     /// The operator ends protection.
     Stop,
     /// The ship half has ended.
-    ShipEnded(ProcessEnd),
+    ShipEnded(HalfEnd),
 }
 
 /// The program around the capture.
@@ -36,8 +36,8 @@ pub enum Interruption {
 pub struct Program<'a> {
     gate: OutputGate,
     gate_error: Option<GateError>,
-    ship: Child,
-    ship_end: Option<ProcessEnd>,
+    ship: OtherHalf<'a>,
+    ship_end: Option<HalfEnd>,
     looks: u32,
     /// An epoch that could be revived has ended: the backup may have it.
     has_revivable_epoch: bool,
@@ -57,7 +57,7 @@ impl<'a> Program<'a> {
     /// does not give the core away.
     pub fn new(
         gate: OutputGate,
-        ship: Child,
+        ship: OtherHalf<'a>,
         ring: Consumer,
         key_file: &'a str,
         is_dedicated: bool,
@@ -157,7 +157,7 @@ impl<'a> Program<'a> {
 
     /// How ship ended, if it has, while output was held. The backup was not told, and will take
     /// over: nothing may leave any more.
-    pub fn ship_end_while_holding(&self) -> Option<ProcessEnd> {
+    pub fn ship_end_while_holding(&self) -> Option<HalfEnd> {
         self.ship_end.filter(|_| !self.gate.is_pass_through())
     }
 
@@ -178,7 +178,7 @@ impl<'a> Program<'a> {
 
     /// Waits until ship has said goodbye and ended, or `timeout_ms` have passed; then ends it. How
     /// it ended, if output is held and ship did not end as it was asked to.
-    pub fn end_ship(&mut self, timeout_ms: u64) -> Option<ProcessEnd> {
+    pub fn end_ship(&mut self, timeout_ms: u64) -> Option<HalfEnd> {
         let deadline_us = clock::monotonic_us() + timeout_ms * 1000;
         while self.ship_end.is_none() && clock::monotonic_us() < deadline_us {
             self.pet_watchdog();
@@ -188,13 +188,17 @@ impl<'a> Program<'a> {
         if self.ship_end.is_none() {
             self.kill_ship();
         }
-        self.ship_end_while_holding().filter(|end| *end != ProcessEnd::Exited(0))
+        self.ship_end_while_holding().filter(|end| !end.is_as_asked())
+    }
+
+    /// Another ship in place of one that has ended, with a second view of its ring.
+    pub fn change_ship(&mut self, ship: OtherHalf<'a>, ring: Consumer) {
+        (self.ship, self.ship_end, self.ring) = (ship, None, ring);
     }
 
     /// Ends a ship that does not answer.
     pub fn kill_ship(&mut self) {
-        self.ship.kill();
-        self.ship_end = Some(self.ship.wait());
+        self.ship_end = Some(self.ship.kill());
     }
 
     /// Lets all output go and gives the interfaces back to the host as they were.
@@ -204,7 +208,9 @@ impl<'a> Program<'a> {
 
     fn check_ship(&mut self) {
         self.looks += 1;
-        if self.ship_end.is_some() || self.looks < LOOKS_PER_CHILD_CHECK {
+        // A stub domain is looked at by the clock; its end is to be seen before the backup has noticed.
+        let is_due = self.looks >= LOOKS_PER_CHILD_CHECK || self.ship.is_looked_at_by_clock();
+        if self.ship_end.is_some() || !is_due {
             return;
         }
         self.looks = 0;

@@ -64,7 +64,8 @@ impl Ring {
         Ok(Self { view: View::create(entry_count_max)? })
     }
 
-    /// A ring of `entry_count_max` entries in this memory, which is zeroed and as large as such a ring is.
+    /// A ring of `entry_count_max` entries in this memory, which is zeroed and as large as such a ring is. It is
+    /// there already and stays: to populate it, or to release it, does nothing.
     pub(crate) fn over(memory: SharedMemory, entry_count_max: u64) -> Self {
         Self { view: View::over(memory, entry_count_max) }
     }

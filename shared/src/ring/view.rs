@@ -24,20 +24,24 @@ const _: () = assert!(RING_ENTRY_COUNT_MAX as u64 <= u64::MAX / PAGE_SIZE as u64
 pub struct View {
     pub memory: SharedMemory,
     entry_count_max: u64,
+    /// The memory is there already and stays: nothing is taken from the kernel or given back.
+    is_there: bool,
 }
 
 impl View {
     pub fn create(entry_count_max: u64) -> Result<Self, MemoryError> {
-        Ok(Self::over(SharedMemory::map(ring_size(entry_count_max))?, entry_count_max))
+        let memory = SharedMemory::map(ring_size(entry_count_max))?;
+        Ok(Self { memory, entry_count_max, is_there: false })
     }
 
     pub fn over(memory: SharedMemory, entry_count_max: u64) -> Self {
-        assert_eq!(memory.size(), ring_size(entry_count_max), "a ring has its own size");
-        Self { memory, entry_count_max }
+        assert!(memory.size() == ring_size(entry_count_max), "a ring has its own size");
+        Self { memory, entry_count_max, is_there: true }
     }
 
     pub fn again(&self) -> Result<Self, MemoryError> {
-        Ok(Self { memory: self.memory.map_again()?, entry_count_max: self.entry_count_max })
+        let Self { ref memory, entry_count_max, is_there } = *self;
+        Ok(Self { memory: memory.map_again()?, entry_count_max, is_there })
     }
 
     pub fn entry_count_max(&self) -> u64 {
@@ -69,6 +73,9 @@ impl View {
     /// Takes the memory of the first `entry_count` entries from the kernel, for good.
     pub fn populate(&mut self, entry_count: u64) -> Result<(), MemoryError> {
         assert!(entry_count <= self.entry_count_max);
+        if self.is_there {
+            return Ok(());
+        }
         let descriptors_end = DESCRIPTORS_OFFSET + descriptors_size(entry_count);
         self.memory.populate(0..descriptors_end)?;
         let arena = self.arena();
@@ -78,6 +85,9 @@ impl View {
     /// Takes this process's way to entries whose memory the other process has populated.
     pub fn fault_in(&mut self, entries: Range<u64>) {
         assert!(entries.start <= entries.end && entries.end <= self.entry_count_max);
+        if self.is_there {
+            return;
+        }
         let pages = |range: Range<usize>| {
             range.start / PAGE_SIZE * PAGE_SIZE..range.end.next_multiple_of(PAGE_SIZE)
         };
@@ -90,7 +100,7 @@ impl View {
     }
 
     pub fn release_arena(&mut self) -> Result<(), MemoryError> {
-        self.memory.release(self.arena())
+        if self.is_there { Ok(()) } else { self.memory.release(self.arena()) }
     }
 
     fn arena(&self) -> Range<usize> {

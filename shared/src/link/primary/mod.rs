@@ -172,8 +172,14 @@ impl LinkProcess for PrimaryLink {
 
     fn fail(&mut self, now_us: u64, ending: Ending, ring: &mut Consumer) {
         let ends = matches!(self.state, State::Leaving(Leaving { then: Then::End(_), .. }));
-        if !ends && !matches!(self.state, State::Ended(_)) {
-            self.take_leave(now_us, GoodbyeReason::Failed, Then::End(ending), ring);
+        if ends || matches!(self.state, State::Ended(_)) {
+            return;
+        }
+        match ending {
+            // Capture may have left the guest paused, or without anybody who lets its output go: the backup is
+            // to take over, as where all of this host is lost, and not to hear of a leave and drop the twin.
+            Ending::OtherHalfGone => self.left(Then::End(ending), ring),
+            _ => self.take_leave(now_us, GoodbyeReason::Failed, Then::End(ending), ring),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod arbiter_program;
 pub mod available;
 pub mod clock;
 pub mod command;
+pub mod domain_memory;
 pub mod errno;
 pub mod evtchn;
 pub mod file;

@@ -53,7 +53,8 @@ pub fn region_size(entry_count: u64) -> usize {
 /// If the region has another size.
 #[must_use]
 pub fn part(region: SharedMemory, entry_count: u64) -> (HandOverPage, Ring) {
-    assert_eq!(region.size(), region_size(entry_count), "a region is as large as its ring asks");
+    let is_whole = region.size() == region_size(entry_count);
+    assert!(is_whole, "a region is as large as its ring asks");
     let (page, ring) = region.split_at(PAGE_SIZE);
     (HandOverPage::of(page), Ring::over(ring, entry_count))
 }

@@ -19,8 +19,19 @@ const PROTOCOL: u64 = 1;
 const STATE_OFFERED: &str = "offered";
 /// A process of dom0 has the link, or had it until now.
 const STATE_TAKEN: &str = "taken";
+/// The values' names, in the order in which they are read: what makes it an offer comes first.
+const NAMES: [&str; 8] =
+    ["state", "protocol", "program", "gfn", "entry-count", "event-port", "mac", "mtu"];
+const STATE: usize = 0;
+const PROTOCOL_NUMBER: usize = 1;
+const PROGRAM: usize = 2;
+const GFN: usize = 3;
+const ENTRY_COUNT: usize = 4;
+const EVENT_PORT: usize = 5;
+const MAC: usize = 6;
+const MTU: usize = 7;
 /// Ports that Xen has at most (EVTCHN_FIFO_NR_CHANNELS, event_channel.h).
-const EVENT_PORT_COUNT_MAX: u32 = 1 << 17;
+const EVENT_PORT_COUNT_MAX: u64 = 1 << 17;
 /// gfns are below this: 52 bits of a physical address at most.
 const GFN_COUNT_MAX: u64 = 1 << 40;
 
@@ -74,27 +85,39 @@ pub enum OfferError<E> {
     Store(E),
     /// The domain offers nothing, or not yet.
     None,
+    /// Somebody has what it offered, or it still takes leave of its peer.
+    Taken,
     /// The domain's program is of another version.
     Protocol,
     /// A value is missing, malformed or outside its limits: its name.
     Value(&'static str),
 }
 
+/// The same without what cannot come of the values: small, since it is handed upwards often.
+enum Fault {
+    None,
+    Taken,
+    Protocol,
+    /// The place of its name.
+    Value(usize),
+}
+
 impl<E: fmt::Display> fmt::Display for OfferError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => error.fmt(f),
-            Self::None => f.write_str(
-                "the stub domain offers no ring: see its console (xl console), or wait for its vif",
+            Self::None => {
+                f.write_str("it offers no ring: see its console (xl console), or wait for its vif")
+            }
+            Self::Taken => f.write_str(
+                "what it offered is in use: end the helper that uses it; or it takes leave of its peer: wait",
             ),
             Self::Protocol => f.write_str(
-                "the stub domain's program is of another version: boot the image that came with this \
-                 program",
+                "its program is of another version: boot the image that came with this program",
             ),
             Self::Value(name) => write!(
                 f,
-                "the stub domain's {PATH}/{name} cannot be used: boot the image that came with this \
-                 program"
+                "its {PATH}/{name} cannot be used: boot the image that came with this program"
             ),
         }
     }
@@ -144,35 +167,51 @@ impl Offer {
     pub fn read<E>(
         mut read: impl FnMut(&str) -> Result<Option<OfferValue>, E>,
     ) -> Result<Self, OfferError<E>> {
-        let mut value = |name| read(name).map_err(OfferError::Store);
-        if value("state")?.is_none_or(|text| text.as_str() != STATE_OFFERED) {
-            return Err(OfferError::None);
+        let mut values = [OfferValue::new(""); NAMES.len()];
+        for (name, value) in NAMES.iter().zip(&mut values) {
+            // One that is missing is as one that is empty.
+            if let Some(text) = read(name).map_err(OfferError::Store)? {
+                *value = text;
+            }
         }
-        if number(value("protocol")?) != Some(PROTOCOL) {
-            return Err(OfferError::Protocol);
-        }
-        let program = value("program")?.and_then(|text| Program::of(text.as_str()));
-        let entry_count = number(value("entry-count")?).filter(|count| {
-            (RING_ENTRY_COUNT_INITIAL..=RING_ENTRY_COUNT_MAX as u64).contains(count)
-        });
-        let gfn = number(value("gfn")?).filter(|gfn| (1..GFN_COUNT_MAX).contains(gfn));
-        let event_port =
-            number(value("event-port")?).filter(|port| (1..EVENT_PORT_COUNT_MAX).contains(port));
-        let mac = value("mac")?.and_then(|text| parse_mac(text.as_str())).map(EthernetAddress);
-        let mtu = number(value("mtu")?).filter(|mtu: &u16| usize::from(*mtu) >= FRAME_SIZE_MIN);
-        Ok(Self {
-            program: program.ok_or(OfferError::Value("program"))?,
-            gfn: gfn.ok_or(OfferError::Value("gfn"))?,
-            entry_count: entry_count.ok_or(OfferError::Value("entry-count"))?,
-            event_port: event_port.ok_or(OfferError::Value("event-port"))?,
-            mac: mac.filter(|mac| mac.is_unicast()).ok_or(OfferError::Value("mac"))?,
-            mtu: mtu.ok_or(OfferError::Value("mtu"))?,
+        Self::parse(&values).map_err(|fault| match fault {
+            Fault::None => OfferError::None,
+            Fault::Taken => OfferError::Taken,
+            Fault::Protocol => OfferError::Protocol,
+            Fault::Value(place) => OfferError::Value(NAMES[place]),
         })
     }
-}
 
-fn number<T: TryFrom<u64>>(value: Option<OfferValue>) -> Option<T> {
-    value.and_then(|text| parse_number(text.as_str()))
+    fn parse(values: &[OfferValue; NAMES.len()]) -> Result<Self, Fault> {
+        let text = |place: usize| values[place].as_str();
+        let number = |place, least: u64, end: u64| {
+            let number = parse_number(text(place)).filter(|it| (least..end).contains(it));
+            number.ok_or(Fault::Value(place))
+        };
+        match text(STATE) {
+            STATE_OFFERED => {}
+            STATE_TAKEN => return Err(Fault::Taken),
+            _ => return Err(Fault::None),
+        }
+        if parse_number(text(PROTOCOL_NUMBER)) != Some(PROTOCOL) {
+            return Err(Fault::Protocol);
+        }
+        let mac = parse_mac(text(MAC)).map(EthernetAddress).filter(|mac| mac.is_unicast());
+        let event_port = number(EVENT_PORT, 1, EVENT_PORT_COUNT_MAX)?;
+        let mtu = number(MTU, FRAME_SIZE_MIN as u64, 1 << 16)?;
+        Ok(Self {
+            program: Program::of(text(PROGRAM)).ok_or(Fault::Value(PROGRAM))?,
+            gfn: number(GFN, 1, GFN_COUNT_MAX)?,
+            entry_count: number(
+                ENTRY_COUNT,
+                RING_ENTRY_COUNT_INITIAL,
+                RING_ENTRY_COUNT_MAX as u64 + 1,
+            )?,
+            event_port: u32::try_from(event_port).map_err(|_| Fault::Value(EVENT_PORT))?,
+            mac: mac.ok_or(Fault::Value(MAC))?,
+            mtu: u16::try_from(mtu).map_err(|_| Fault::Value(MTU))?,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -225,7 +264,7 @@ mod tests {
             Ok::<(), Infallible>(())
         };
         Offer::withdraw(write).unwrap();
-        assert_eq!(read(&values), Err(OfferError::None));
+        assert_eq!(read(&values), Err(OfferError::Taken));
     }
 
     #[test]

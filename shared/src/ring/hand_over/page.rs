@@ -68,7 +68,7 @@ impl fmt::Display for HandOverState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Awaited => "the stub domain waits for the hand-over",
-            Self::Given => "the stub domain has not taken the hand-over yet",
+            Self::Given => "the stub domain has not taken the hand-over: see its console (xl console)",
             Self::Taken => "the stub domain carries the link",
             Self::Ended => "the stub domain's link has ended as asked",
             Self::Failed => "the stub domain's link has failed: its console says why (xl console)",
@@ -97,7 +97,7 @@ impl HandOverPage {
     /// The page in this memory, which is one page.
     #[must_use]
     pub fn of(memory: SharedMemory) -> Self {
-        assert_eq!(memory.size(), PAGE_SIZE, "a page is a page");
+        assert!(memory.size() == PAGE_SIZE, "a page is a page");
         Self { memory }
     }
 
@@ -144,7 +144,8 @@ impl HandOverPage {
     }
 
     /// Dom0: the link half's heartbeat. It counts on at each of the link half's looks around, some hundred times a
-    /// second; one that stands still for as long as the operator's timeout is a stub domain that hangs.
+    /// second; one that stands still for ten seconds, or for the operator's timeout if that is longer, is a stub domain
+    /// that hangs.
     #[must_use]
     pub fn link_heartbeat(&self) -> u64 {
         self.memory.word(LINK_HEARTBEAT).load(Ordering::Relaxed)
