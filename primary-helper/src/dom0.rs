@@ -1,6 +1,6 @@
 //! The program as a process of dom0.
 
-use pollux::options::{PRIMARY_HELP, PrimaryRequest, parse_primary};
+use pollux::options::{PRIMARY_HELP, PrimaryRequest, WithStubDomains, parse_primary};
 use pollux::platform::linux::log::print;
 use pollux::platform::linux::program::{Arguments, ExitStatus, text_arguments};
 use pollux::platform::linux::status_records::print_status;
@@ -10,7 +10,7 @@ use pollux::status::Role;
 pollux::linux_program!(main);
 
 /// Built to give ship to a stub domain: what rehearses has no room beside that.
-const HAS_STUB_DOMAINS: bool = cfg!(feature = "stub-domain");
+const HAS_STUB_DOMAINS: bool = WithStubDomains::BUILT.is_some();
 
 fn main(arguments: Arguments) -> ExitStatus {
     let words = match text_arguments(arguments) {

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-import subprocess
 from pathlib import Path
 
 from lab.machine import Host
-from lab.packages import build_programs, cargo
-from lab.settings import REPLICATION_MTU, REPOSITORY, TARGET_TRIPLE, LabError
+from lab.packages import build_programs
+from lab.settings import REPLICATION_MTU, REPOSITORY, TARGET_TRIPLE
 
 TEMPLATES = REPOSITORY / "scripts/stub_domain"
 BRIDGE = "replbr0"
@@ -23,13 +22,9 @@ CREATE_SECONDS_MAX = 90
 @functools.cache
 def build_images() -> dict[str, Path]:
     """Builds the images, and says where they are."""
-    command = [cargo(), "stub-domain", "--locked"]
-    result = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=1200, check=False
-    )
-    if result.returncode != 0:
-        raise LabError(f"{' '.join(command)} failed:\n{result.stderr.strip()[-3000:]}")
-    folder = REPOSITORY / "target/stub-domain" / TARGET_TRIPLE / "release"
+    folder = REPOSITORY / "target/stub-domain"
+    build_programs(*NAMES, options=("--config", ".cargo/stub-domain.toml", "--target-dir", str(folder)))
+    folder = folder / TARGET_TRIPLE / "release"
     return {program: folder / program for program in NAMES}
 
 

@@ -3,7 +3,7 @@
 use super::error::StandByError;
 use super::standing_by::StandingBy;
 use crate::limits::{RING_ENTRY_COUNT_SLACK, XENSTORE_ANSWER_MS_MAX_BACKUP};
-use crate::options::{ArbiterKind, LinkHalfPlace, StandByOptions};
+use crate::options::{ArbiterKind, StandByOptions};
 use crate::other_half::{FoundStubDomain, HalfEnd, OtherHalf, Returning, StubDomain, Wanted};
 use crate::platform::linux::signals;
 use crate::ring::hand_over::Program;
@@ -15,16 +15,7 @@ use crate::xen::Xen;
 
 /// The stub domain that is to receive, if one is.
 pub(super) fn wanted<'a>(options: &'a StandByOptions<'a>) -> Option<Wanted<'a>> {
-    match options.receive {
-        LinkHalfPlace::Process => None,
-        LinkHalfPlace::StubDomain(with, name) => Some(Wanted {
-            with,
-            name,
-            program: Program::BackupHelper,
-            entry_count_min: RING_ENTRY_COUNT_SLACK,
-            links: &options.links,
-        }),
-    }
+    Wanted::at(options.receive, Program::BackupHelper, RING_ENTRY_COUNT_SLACK, &options.links)
 }
 
 /// Gives the link to the stub domain that was found.
@@ -38,8 +29,8 @@ pub(super) fn give_to_stub_domain<'a>(
 ) -> Result<(OtherHalf<'a>, Consumer), StartError> {
     let has_arbiter = !matches!(options.arbiter, ArbiterKind::None);
     let message = hand_over(&options.links, options.timeout_ms, has_arbiter, 0, key);
-    let (domain, ring) = StubDomain::take_up(xen, found, &message)
-        .map_err(|error| StartError::StubDomain(found.with, Program::BackupHelper, error))?;
+    let (domain, ring) =
+        StubDomain::take_up(xen, found, &message).map_err(|error| found.failed(error))?;
     Ok((OtherHalf::StubDomain(domain), ring.into_consumer()))
 }
 

@@ -8,7 +8,7 @@ use core::fmt::Write as _;
 use super::error::StubDomainError;
 use crate::capture::Store;
 use crate::limits::STUB_DOMAIN_OFFER_MS_MAX;
-use crate::options::{Links, WithStubDomains};
+use crate::options::{LinkHalfPlace, Links, WithStubDomains};
 use crate::platform::linux::clock;
 use crate::ring::hand_over::{Offer, OfferValue, PATH, Program};
 use crate::start::StartError;
@@ -36,9 +36,26 @@ pub struct Wanted<'a> {
     pub links: &'a Links<'a>,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
+    /// The stub domain that is to be `program`'s half of the link, if the operator wants one.
+    #[must_use]
+    pub const fn at(
+        place: LinkHalfPlace<'a>,
+        program: Program,
+        entry_count_min: u64,
+        links: &'a Links<'a>,
+    ) -> Option<Self> {
+        match place {
+            LinkHalfPlace::Process => None,
+            LinkHalfPlace::StubDomain(with, name) => {
+                Some(Self { with, name, program, entry_count_min, links })
+            }
+        }
+    }
+
     /// Why it cannot be had, for the operator.
-    pub fn failed(&self, error: StubDomainError) -> StartError {
+    #[must_use]
+    pub const fn failed(&self, error: StubDomainError) -> StartError {
         StartError::StubDomain(self.with, self.program, error)
     }
 }
@@ -58,12 +75,18 @@ impl FoundStubDomain {
     pub const fn mac(&self) -> EthernetAddress {
         self.offer.mac
     }
+
+    /// Why it cannot be given the link, for the operator.
+    #[must_use]
+    pub const fn failed(&self, error: StubDomainError) -> StartError {
+        StartError::StubDomain(self.with, self.offer.program, error)
+    }
 }
 
 /// Finds a stub domain. One that is there and offers nothing yet is waited for, [`STUB_DOMAIN_OFFER_MS_MAX`] at most.
 ///
 /// # Errors
-/// [`StubDomainError`].
+/// [`StartError::StubDomain`].
 pub fn find(
     xen: &Xen,
     store: &mut Store,

@@ -144,17 +144,7 @@ mod tests {
     use crate::xen::Operation;
 
     fn info(flags: u32) -> Result<DomainInfo, XenError> {
-        Ok(DomainInfo {
-            domid: 5,
-            flags,
-            page_count: 0,
-            page_count_max: 0,
-            shared_info_gfn: 0,
-            cpu_time_ns: 0,
-            vcpu_online_count: 1,
-            vcpu_id_max: 0,
-            handle: [0; 16],
-        })
+        Ok(DomainInfo::with_flags(flags))
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::protection::{EpochFigures, Protection};
 use super::steps::Attendant;
 use crate::capture::Capture;
 use crate::limits::{RING_ENTRY_COUNT_PRIMARY_MIN, XENSTORE_ANSWER_MS_MAX_PRIMARY};
-use crate::options::{LinkHalfPlace, ReplicationOptions};
+use crate::options::ReplicationOptions;
 use crate::other_half::{FoundStubDomain, HalfEnd, OtherHalf, Returning, StubDomain, Wanted};
 use crate::ring::hand_over::Program;
 use crate::ring::{Consumer, Producer, Ring};
@@ -18,16 +18,7 @@ use crate::xen::Xen;
 
 /// The stub domain that is to ship, if one is.
 pub(super) fn wanted<'a>(options: &'a ReplicationOptions<'a>) -> Option<Wanted<'a>> {
-    match options.ship {
-        LinkHalfPlace::Process => None,
-        LinkHalfPlace::StubDomain(with, name) => Some(Wanted {
-            with,
-            name,
-            program: Program::PrimaryHelper,
-            entry_count_min: RING_ENTRY_COUNT_PRIMARY_MIN,
-            links: &options.links,
-        }),
-    }
+    Wanted::at(options.ship, Program::PrimaryHelper, RING_ENTRY_COUNT_PRIMARY_MIN, &options.links)
 }
 
 /// Gives the link to the stub domain that was found. Returned are ship, capture's end of the ring, and another view of
@@ -42,7 +33,7 @@ pub(super) fn give_to_stub_domain<'a>(
 ) -> Result<(OtherHalf<'a>, Producer, Consumer), StartError> {
     let ReplicationOptions { links, timeout_ms, has_arbiter, delta_cache_size, .. } = options;
     let message = hand_over(links, *timeout_ms, *has_arbiter, *delta_cache_size, key);
-    let fail = |error| StartError::StubDomain(found.with, Program::PrimaryHelper, error);
+    let fail = |error| found.failed(error);
     let (domain, ring) = StubDomain::take_up(xen, found, &message).map_err(fail)?;
     let watched = domain.ring_again().map_err(fail)?.into_consumer();
     Ok((OtherHalf::StubDomain(domain), ring.into_producer(), watched))

@@ -227,11 +227,10 @@ impl Xen {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with_flags(flags: u32) -> DomainInfo {
-        DomainInfo {
+impl DomainInfo {
+    /// A domain of which only the flags matter.
+    pub(crate) fn with_flags(flags: u32) -> Self {
+        Self {
             domid: 5,
             flags,
             page_count: 0,
@@ -243,15 +242,20 @@ mod tests {
             handle: [0; 16],
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn flags_are_read_as_the_header_says() {
         // A PVH guest with HAP that has suspended (reason 2).
-        let info = with_flags(0x2_0106);
+        let info = DomainInfo::with_flags(0x2_0106);
         assert!(info.is_hvm() && info.is_hap() && info.is_shutdown());
         assert!(!info.is_paused() && !info.is_dying());
         assert_eq!(info.shutdown_reason(), Some(2));
-        assert_eq!(with_flags(0x2_0002).shutdown_reason(), None);
+        assert_eq!(DomainInfo::with_flags(0x2_0002).shutdown_reason(), None);
         assert_eq!(info.vcpu_count(), 1);
         assert_eq!(DomainInfo { vcpu_id_max: u32::MAX, ..info }.vcpu_count(), 0);
     }
