@@ -67,7 +67,8 @@ def reset(lab: Lab, needed: str = "ab") -> None:
                 host.run(f"killall -KILL {program} 2>/dev/null; true")
             destroy_guest(host)
             give_interface_back(host)
-            host.run("for name in $(xl list | awk 'NR > 1 && $2 > 0 { print $2 }'); do xl destroy $name; done")
+            # The youngest first: a vif goes before the driver domain that serves it.
+            host.run("for name in $(xl list | awk 'NR > 1 && $2 > 0 { print $2 }' | tac); do xl destroy $name; done")
     for letter in needed:
         if not lab.hosts[letter].running:
             lab.reboot(letter)

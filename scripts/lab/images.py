@@ -44,6 +44,8 @@ DOM0_MODULES = [
     "xen-netfront", "xen-blkfront",
 ]
 GUEST_MODULES = ["xen-netfront", "xen-blkfront"]
+# The first process of a driver domain, which boots dom0's image.
+DRIVER_DOMAIN_INIT = "/driver-domain-init"
 # Xen's scripts would prefer brctl over iproute2, where it exists.
 APPLETS_LEFT_OUT = {"brctl", "busybox"}
 TERMINFO = "/lib/terminfo"
@@ -129,6 +131,7 @@ def _dom0_archive(version: str) -> Archive:
     _add_terminfo(archive)
     add_modules(archive, version, DOM0_MODULES)
     archive.file("/init", (ROOTFS / "dom0-init").read_bytes(), 0o755)
+    archive.file(DRIVER_DOMAIN_INIT, (ROOTFS / "driver-domain-init").read_bytes(), 0o755)
     archive.file("/etc/profile", (ROOTFS / "dom0-profile").read_bytes())
     archive.file("/usr/bin/lab-agent", (release_folder() / "lab-agent").read_bytes(), 0o755)
     return archive

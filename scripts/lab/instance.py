@@ -44,6 +44,12 @@ class Lab:
         """Host B, the backup."""
         return self.hosts["b"]
 
+    @property
+    def images(self) -> Images:
+        """What the hosts boot from."""
+        assert self._images is not None, "a lab is entered before its images are asked for"
+        return self._images
+
     def __enter__(self) -> Lab:
         require_root()
         sweep_dead_labs()
@@ -62,10 +68,9 @@ class Lab:
 
     def boot(self, letters: str | None = None) -> None:
         """Boots hosts side by side and waits until their agents answer."""
-        assert self._images is not None, "a lab is entered before its hosts boot"
         chosen = [self.hosts[letter] for letter in (letters or self.hosts)]
         for host in chosen:
-            host.start(self._images)
+            host.start(self.images)
         for host in chosen:
             host.wait_ready()
         self._write_state(ready=True)
@@ -77,9 +82,8 @@ class Lab:
 
     def start_saved(self, letter: str) -> None:
         """Starts a host that was saved, as it was then."""
-        assert self._images is not None, "a lab is entered before its hosts start"
         host = self.hosts[letter]
-        host.start(self._images, saved=True)
+        host.start(self.images, saved=True)
         host.wait_ready()
         self.network.forget_places()
 

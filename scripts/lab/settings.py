@@ -63,8 +63,10 @@ class HostPlan:
         return f"10.79.0.{self._number}"
 
     def mac(self, network: str) -> str:
-        """The host's MAC address on `lan`, `repl` or `mgmt`, or that of its stub domain on the replication network."""
-        network_number = {"lan": 1, "repl": 2, "mgmt": 3, "stub": 4}[network]
+        """The host's MAC address on `lan`, `repl` or `mgmt`, or that of its `stub` or `driver` domain on the
+        replication network.
+        """
+        network_number = {"lan": 1, "repl": 2, "mgmt": 3, "stub": 4, "driver": 5}[network]
         return f"52:54:00:{self._number:02x}:00:{network_number:02x}"
 
     @property

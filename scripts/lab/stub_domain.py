@@ -46,10 +46,11 @@ def configuration(template: str, values: dict[str, str]) -> str:
     return template
 
 
-def install(host: Host, program: str, words: str = "") -> None:
+def install(host: Host, program: str, words: str = "", backend: str = "") -> None:
     """Gives a host the image and the configuration of a program's stub domain, and the bridge for it.
 
-    `words` come in place of those that the template has on its command line.
+    `words` come in place of those that the template has on its command line; `backend` names the driver domain of
+    its vif, dom0 unless given.
     """
     image = f"/usr/lib/pollux/{program}"
     host.run("mkdir -p /usr/lib/pollux")
@@ -61,12 +62,23 @@ def install(host: Host, program: str, words: str = "") -> None:
         "memory": str(MEMORY_MB[program]),
         # The guest's, which is idle more than dom0's.
         "cpus": f'"{host.shape.pcpus - 1}"',
-        "vif": f'["mac={host.plan.mac("stub")},bridge={BRIDGE},mtu={REPLICATION_MTU}"]',
+        "vif": vif(host, "stub", backend),
     }
     if words:
         values["extra"] = f'"{words}"'
     template = (TEMPLATES / f"{program}.cfg").read_text()
     host.push(configuration(template, values).encode(), _configuration_path(program))
+    put_into_bridge(host)
+
+
+def vif(host: Host, name: str, backend: str = "") -> str:
+    """The value of `vif` for a domain on the replication network; the host's plan has its address by this name."""
+    served_by = f",backend={backend}" if backend else ""
+    return f'["mac={host.plan.mac(name)},bridge={BRIDGE},mtu={REPLICATION_MTU}{served_by}"]'
+
+
+def put_into_bridge(host: Host) -> None:
+    """Makes the replication interface a port of a bridge, unless it is one."""
     host.run(_INTO_BRIDGE.format(bridge=BRIDGE, mtu=REPLICATION_MTU, address=host.plan.replication_address))
 
 

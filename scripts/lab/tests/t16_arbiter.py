@@ -93,12 +93,13 @@ def plug_count(host: Host) -> int:
     return int(host.run("tc qdisc show | grep -c plug", check=False).stdout)
 
 
-def _expect_one_lives(lab: Lab, arbiter: Arbiter, pair: Pair) -> Host:
+def expect_one_lives(lab: Lab, arbiter: Arbiter, pair: Pair) -> Host:
     """The holder of the record has the guest, the other one holds or has destroyed its own; returns the holder."""
     term, holder = arbiter.record()
     expect(term == 2, f"the record has term {term}: {holder}, not 2")
-    expect(holder in (holder_id(lab.a), holder_id(lab.b)), f"the record names {holder}, which is no host")
-    if holder == holder_id(lab.b):
+    hosts_by_id = {holder_id(host, pair.options): host for host in lab.hosts.values()}
+    expect(holder in hosts_by_id, f"the record names {holder}, which is no host")
+    if hosts_by_id[holder] is lab.b:
         wait_until(lambda: is_paused(lab.a), f"host b lives, and host a's guest is not paused: {pair.primary.log(3)}")
         expect(plug_count(lab.a) == 1, f"host b lives, and host a has {plug_count(lab.a)} closed gates, not 1")
         expect(has_domain(lab.b) and not is_paused(lab.b), "host b lives, and its guest does not run")
@@ -144,7 +145,7 @@ def cut_link(lab: Lab, arbiter: Arbiter, pair: Pair, client: StreamClient) -> No
         lab.network.set_replication(False)
         cut_at = time.time()
         expect_more(client, MESSAGES, DECISION_SECONDS, "the stream does not go on from either host")
-        chosen = _expect_one_lives(lab, arbiter, pair)
+        chosen = expect_one_lives(lab, arbiter, pair)
         expect_more(client, MESSAGES, DECISION_SECONDS, "the stream stands still after the decision")
     _expect_output_of(outputs, lab, chosen, cut_at)
 
@@ -166,7 +167,7 @@ def arbiter_is_dead(lab: Lab) -> None:
             undecided_until = time.time()
             arbiter.start()
             expect_more(client, MESSAGES, DECISION_SECONDS, "the stream does not go on when the arbiter is back")
-            chosen = _expect_one_lives(lab, arbiter, pair)
+            chosen = expect_one_lives(lab, arbiter, pair)
         for host in lab.hosts.values():
             early = outputs.count(host, cut_at + IN_FLIGHT_SECONDS) - outputs.count(host, undecided_until)
             expect(early == 0, f"{early} frames left host {host.name} before there was a decision")

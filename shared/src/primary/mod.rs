@@ -7,6 +7,7 @@
 
 mod arbitration;
 mod domain_epochs;
+mod ending;
 mod epochs;
 mod error;
 mod hand_over;

@@ -1,4 +1,4 @@
-//! Protection as a whole: session after session, and how it ends.
+//! Protection as a whole: session after session. How it ends is in `ending`.
 
 use heapless::String;
 
@@ -6,15 +6,15 @@ use super::arbitration::Arbitration;
 use super::domain_epochs::DomainEpochs;
 use super::epochs::Epochs;
 use super::error::ProtectError;
-use super::steps::{self, Attendant, Copied, GOODBYE_MS_MAX, GOODBYE_MS_RING_BROKEN};
+use super::steps::{self, Attendant, Copied};
 use super::surroundings::Program;
-use crate::capture::{Capture, CaptureError, EpochOutput, FullCopyProgress, ShutdownReason, Store};
+use crate::capture::{Capture, CaptureError, EpochOutput, FullCopyProgress, Store};
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::options::ProtectOptions;
 use crate::other_half::HalfEnd;
 use crate::platform::linux::process;
 use crate::platform::linux::status_file::StatusFile;
-use crate::ring::{Control, GoodbyeReason, Producer};
+use crate::ring::{Control, Producer};
 use crate::status::{Histogram, PauseSummary, Role, State, StatusRecord};
 use crate::text::FixedText;
 use crate::xen::Xen;
@@ -68,79 +68,7 @@ impl Protection<'_> {
         let result = self
             .sessions(&mut capture, &mut producer)
             .map_err(|error| capture.check_domain().err().map_or(error, ProtectError::from));
-        let reason = match &result {
-            Ok(SessionEnd::HandOver) => GoodbyeReason::HandOver,
-            _ => goodbye_reason(&result),
-        };
-        // First the backup hears that it shall not take over, then the guest's output is let go.
-        producer.control().set_stop(reason);
-        producer.control().leave_session();
-        let goodbye_ms = match &result {
-            Err(ProtectError::Ring(_) | ProtectError::Capture(CaptureError::Ring(_))) => {
-                GOODBYE_MS_RING_BROKEN
-            }
-            _ => GOODBYE_MS_MAX,
-        };
-        let ship_end = self.program.end_ship(goodbye_ms);
-        let released = match &result {
-            // Decided already: the output stays held.
-            Err(ProtectError::LivesElsewhere(_) | ProtectError::Undecided) => Ok(()),
-            Ok(SessionEnd::HandOver) => self.finish_hand_over(&capture, producer.control()),
-            _ => self.let_output_go(&capture, producer.control(), ship_end),
-        };
-        if let (Err(first), Err(second)) = (&result, &released)
-            && !matches!(
-                first,
-                ProtectError::ShipEnded(_)
-                    | ProtectError::ShipEndedHolding(_)
-                    | ProtectError::LivesElsewhere(_)
-            )
-        {
-            // The first is told when the program ends; that output is still held must be told too.
-            crate::log!("{}: {second}", self.name);
-        }
-        // All ends are safe as they are, or the guest is gone: only one that nobody has chosen wants a reset.
-        self.program.give_watchdog_back();
-        // A record that stays must not name one that is somebody else's by the time the next helper reads it.
-        self.status.set_watchdog(0);
-        let finished = match capture.finish() {
-            Err(CaptureError::Xen(error)) if error.errno == crate::xen::Errno::ESRCH => Ok(()),
-            other => other,
-        };
-        if self.has_left_gate {
-            crate::log!(
-                "{}: the gate that an earlier helper left is still closed: `--gate none` opens it",
-                self.name
-            );
-        }
-        let end = result?;
-        released?;
-        finished?;
-        self.status.remove();
-        match end {
-            SessionEnd::HandOver => crate::log!(
-                "{}: handed over: once the guest is seen alive on the backup, destroy the paused one here",
-                self.name
-            ),
-            _ => crate::log!("{}: protection ended, the guest runs on", self.name),
-        }
-        Ok(())
-    }
-
-    /// Protection is over, and ship has ended as `ship_end` says unless it took its leave: the output
-    /// may pass if nobody else runs the guest.
-    fn let_output_go(
-        &mut self,
-        capture: &Capture<'_>,
-        control: Control<'_>,
-        ship_end: Option<HalfEnd>,
-    ) -> Result<(), ProtectError> {
-        self.settle(capture, control)?;
-        match ship_end {
-            // Nobody has told the backup, and it will take over: nothing may leave any more.
-            Some(end) if !self.arbitration.is_there() => Err(ProtectError::ShipEndedHolding(end)),
-            _ => Ok(self.program.close_gate()?),
-        }
+        self.end(capture, &mut producer, result)
     }
 
     fn sessions(
@@ -357,18 +285,4 @@ pub(super) struct EpochFigures {
     pub acknowledged_us: u64,
     pub interval_us: u64,
     pub dirty_page_count: u64,
-}
-
-fn goodbye_reason(result: &Result<SessionEnd, ProtectError>) -> GoodbyeReason {
-    match result {
-        Ok(_) => GoodbyeReason::Ended,
-        Err(ProtectError::Capture(CaptureError::DomainGone)) => GoodbyeReason::DomainDestroyed,
-        Err(ProtectError::Capture(CaptureError::DomainShutDown(ShutdownReason::Reboot))) => {
-            GoodbyeReason::DomainRebooted
-        }
-        Err(ProtectError::Capture(CaptureError::DomainShutDown(_))) => {
-            GoodbyeReason::DomainShutDown
-        }
-        Err(_) => GoodbyeReason::Failed,
-    }
 }
