@@ -51,7 +51,11 @@ impl fmt::Display for StandByError {
                 write!(f, "the receiving half {end}: the twin is gone; start stand-by again")
             }
             Self::Revive { domid, error } => {
-                write!(f, "the twin (domid {domid}) could not be brought to life: {error}")
+                write!(
+                    f,
+                    "the twin (domid {domid}) could not be brought to life: {error}; the guest runs \
+                     nowhere now: docs/failure-model.md says what to do"
+                )
             }
         }
     }

@@ -220,6 +220,7 @@ impl StandingBy<'_> {
         self.status.write(&StatusRecord {
             domain: FixedText::new(self.commit.domain_name()),
             domid: self.commit.twin_domid().unwrap_or(0),
+            term: self.commit.term(),
             epoch,
             acknowledged: epoch,
             ..StatusRecord::new(Role::Backup, self.state, process::own_pid()).with_link(&link)

@@ -123,8 +123,10 @@ impl fmt::Display for CaptureError {
             Self::NoShutdownWatch => f.write_str(
                 "the guest does not watch control/shutdown: its kernel's Xen drivers must be up",
             ),
-            Self::DomainGone => f.write_str("the domain no longer exists"),
-            Self::DomainShutDown(reason) => write!(f, "the domain {reason}"),
+            Self::DomainGone => f.write_str("the domain no longer exists: protection has ended"),
+            Self::DomainShutDown(reason) => {
+                write!(f, "the domain {reason}: start protect again once it runs")
+            }
             Self::LinkLost => f.write_str("the link to the backup was lost"),
             Self::BackupRefused => f.write_str("the backup refuses the domain"),
             Self::BackupStuck { waited_ms } => {
@@ -132,7 +134,7 @@ impl fmt::Display for CaptureError {
             }
             Self::Interrupted => f.write_str("protection was ended"),
             Self::Ring(error) => error.fmt(f),
-            Self::GateFailed => f.write_str("the gate could not begin its next epoch"),
+            Self::GateFailed => f.write_str("the gate could not begin its next epoch: start protect again"),
             Self::XenstoreBusy => {
                 f.write_str("the guest has a xenstore request open: try again in a moment")
             }

@@ -88,13 +88,13 @@ impl fmt::Display for TwinFault {
                  it is not needed, run `xl destroy {domid}` there"
             ),
             Self::Xl(error) => write!(f, "the backup cannot run xl: {error}"),
-            Self::Refused(line) => write!(f, "xl cannot build the twin: {line}"),
+            Self::Refused(line) => write!(f, "xl on the backup cannot build the twin: {line}"),
             Self::Missing(name) => write!(f, "xl built no domain {name}"),
             Self::Xen(error) => write!(f, "the twin: {error}"),
             Self::Xenstore(error) => write!(f, "the twin: {error}"),
             Self::Kind => f.write_str("only PVH and HVM domains with hardware paging can be twins"),
             Self::VcpuCount { guest, twin } => {
-                write!(f, "the guest has {guest} vCPUs, its twin {twin}: use one configuration")
+                write!(f, "the guest has {guest} vCPUs, its twin {twin}: give both the same vcpus=")
             }
             Self::NoMemory { kib } => write!(
                 f,
@@ -103,7 +103,7 @@ impl fmt::Display for TwinFault {
             ),
             Self::PageCount { guest, twin } => write!(
                 f,
-                "the guest has {guest} pages of memory, its twin {twin}: use one configuration"
+                "the guest has {guest} pages of memory, its twin {twin}: give both the same memory="
             ),
         }
     }

@@ -44,7 +44,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
     [--capture-core N] [--ship-core N] [--ship stub:NAME] [--state-dir /run/pollux]
   primary-helper rehearse --link IFACE=PEER_MAC --key-file FILE [--memory 1G] [--dirty-pages 1000]
     [--hot-percent 90] [--change-bytes 256] [--trace FILE] [--seconds 10] [--epochs N]
-    [--interval-ms to --ship-core, as for protect]
+    [--interval-ms] [--pause-target-us] [--timeout-ms] [--ring] [--delta-cache] [--*-core]
   primary-helper status [--domain NAME] [--state-dir /run/pollux]
   primary-helper switch-over --domain NAME [--state-dir /run/pollux]
 
@@ -56,7 +56,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
                  SIGUSR2: read it again for the next session
   --arbiter      program, or disk that both hosts share, which decides who lives when the link
                  is cut (docs/arbiter.md)
-  --no-arbiter   there is none: both hosts may live then
+  --no-arbiter   there is none: a cut link then leaves the guest alive on both hosts
   --interval-ms  time between checkpoints, 5 to 10000; auto: as short as the costs allow
   --pause-target-us  longest pause wanted; pages that would not fit into it are copied before
   --timeout-ms   longest silence of the backup, 50 to 60000
@@ -91,6 +91,7 @@ backup-helper: keeps the twin of a protected Xen guest, and brings it to life wh
                            [--twin-config XL.CFG] [--timeout-ms 500] [--receive-core N]
                            [--commit-core N] [--receive stub:NAME] [--state-dir /run/pollux]
     backup-helper status   [--state-dir /run/pollux]
+    backup-helper disk-arbiter DEVICE HOST_MAC PEER_MAC get DOMAIN | claim DOMAIN TERM MAC
 
     --link          interface of the replication network, and the primary's MAC address there; up to 4
                     times for redundant links, the fastest first, in the same order on both hosts
@@ -98,7 +99,7 @@ backup-helper: keeps the twin of a protected Xen guest, and brings it to life wh
                     SIGUSR2: read it again for the next session
     --arbiter       program, or disk that both hosts share, which decides who lives when the link
                     is cut (docs/arbiter.md)
-    --no-arbiter    there is none: both hosts may live then
+    --no-arbiter    there is none: a cut link then leaves the guest alive on both hosts
     --twin-config   xl configuration for the twin, in place of the one that the primary sends
     --rehearse-only  take rehearsals and no domains; needs no Xen
     --timeout-ms    longest silence of the primary, 50 to 60000

@@ -73,7 +73,8 @@ impl fmt::Display for StubDomainError {
             Self::RingSmall => "the stub domain's ring is too small: give it more memory",
             Self::Outside => "the stub domain offers memory that it has not: do not trust it",
             Self::Address => {
-                "the stub domain's MAC address is not that of its configuration, or is the peer's"
+                "the stub domain's MAC address is not its configuration's, or is the peer's: set mac= \
+                 in its vif, and give --link the peer's"
             }
             Self::Taken => "what the stub domain offered is in use: end the helper that uses it",
         };

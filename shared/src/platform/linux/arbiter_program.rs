@@ -33,6 +33,9 @@ const SHOWN_SIZE_MAX: usize = 120;
 /// asked: it could wait for the same device.
 static UNENDED: AtomicI32 = AtomicI32::new(0);
 
+/// How the line begins of an arbiter that was asked.
+const UNDECIDED: &str = "the arbiter has not decided: ";
+
 /// The arbiter has not decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArbiterError {
@@ -61,17 +64,19 @@ impl ArbiterError {
 
 impl fmt::Display for ArbiterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the arbiter has not decided: ")?;
         match self {
-            Self::Command(error) => error.fmt(f),
-            Self::NoDisk => f.write_str("no device to write to, with a path of at most 128 bytes"),
-            Self::Failed(line) => write!(f, "{line}"),
+            Self::Command(CommandError::NotFound) => f.write_str(
+                "no such executable file, or for a disk no backup-helper in PATH: install it",
+            ),
+            Self::NoDisk => f.write_str("cannot write to this device, or its path exceeds 128 bytes"),
+            Self::Command(error) => write!(f, "{UNDECIDED}{error}"),
+            Self::Failed(line) => write!(f, "{UNDECIDED}{line}"),
             Self::Answer(line) => {
-                write!(f, "{line}: that is no line `TERM HOLDER`: mend its program")
+                write!(f, "{UNDECIDED}{line}: that is no line `TERM HOLDER`: mend its program")
             }
             Self::Forgotten { term, known } => write!(
                 f,
-                "its record has term {term} and is older than this host's {known}: restore it"
+                "{UNDECIDED}its record has term {term} and is older than this host's {known}: restore it"
             ),
         }
     }
