@@ -150,7 +150,7 @@ fn frames_wait_for_their_epochs_acknowledgement() {
         gate.release_all().unwrap();
         assert_eq!(network.arrived(), [4, 5]);
         assert_eq!(network.passed(1, 6), [6]);
-        gate.verify().unwrap();
+        gate.verify(Some(1)).unwrap();
         gate.close().unwrap();
         assert_eq!(left_overs(), 0);
         assert_eq!(network.passed(0, 7), [7]);
@@ -185,12 +185,15 @@ fn an_interface_that_came_later_is_noticed() {
     namespace::run(NAME, || {
         let _network = Network::new(1);
         let Some(mut gate) = open(NAME) else { return };
-        gate.verify().unwrap();
+        gate.verify(None).unwrap();
         namespace::veth_pair("vif7.1", "guest1");
         let changed = GateError::InterfacesChanged { domid: DOMID };
-        assert_eq!(gate.verify().unwrap_err(), changed);
+        assert_eq!(gate.verify(None).unwrap_err(), changed);
         namespace::ip("link del vif7.1");
-        gate.verify().unwrap();
+        gate.verify(None).unwrap();
+        // The guest has a vif that is called otherwise, or has its backend elsewhere.
+        let not_all = GateError::NotAll { domid: DOMID };
+        assert_eq!(gate.verify(Some(2)).unwrap_err(), not_all);
         gate.close().unwrap();
     });
 }

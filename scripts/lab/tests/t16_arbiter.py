@@ -206,6 +206,22 @@ def handed_over(lab: Lab) -> None:
     _expect_output_of(outputs, lab, lab.b, handed_over_at)
 
 
+@lab_test("a guest cannot be handed over without the arbiter, and the command says so though protect ends as asked")
+def not_handed_over(lab: Lab) -> None:
+    """Whoever empties host a by a script must not destroy the only guest."""
+    command = f"primary-helper switch-over --domain {GUEST_NAME} --state-dir {STATE_FOLDER}"
+    with arbitrated_stream(lab) as (arbiter, pair, client):
+        arbiter.kill()
+        lab.a.run(f"rm -f /run/asked; ( {command}; echo $? >/run/asked ) >/dev/null 2>&1 &")
+        wait_until(lambda: "not handed over" in pair.primary.log(), f"it does not say so: {pair.primary.log(3)}")
+        expect_more(client, MESSAGES, 30, "the stream stands still after a hand-over that was refused")
+        pair.primary.stop()
+        expect(pair.primary.exit_status() == 0, f"protect did not end as asked: {pair.primary.log(3)}")
+        wait_until(lambda: lab.a.run("cat /run/asked", check=False).stdout.strip() != "", "switch-over waits on")
+        expect(lab.a.run("cat /run/asked").stdout.strip() == "1", "switch-over says that the guest was handed over")
+        expect_more(client, MESSAGES, 30, "the stream stands still after protection")
+
+
 @lab_test("over and back: host a dies, boots, backs host b up, and takes over when that dies, all in one stream")
 def over_and_back(lab: Lab) -> None:
     """A host that was lost takes part again, as the backup of the one that took over."""

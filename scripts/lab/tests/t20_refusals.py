@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lab.guest import config_text, create_guest
 from lab.instance import Lab
@@ -103,17 +105,34 @@ xenstore-write $XENBUS_PATH/physical-device 7:0 $XENBUS_PATH/hotplug-status conn
 """
 
 
+@contextmanager
+def loop_disk(host: Host) -> Iterator[None]:
+    """A disk for the guest at /dev/loop0, and a script for it; the guest is destroyed with it."""
+    # Xen's own script looks for other users of the disk for longer than an emulated host has patience.
+    host.push(BLOCK_SCRIPT.encode(), "/etc/xen/scripts/block-direct", 0o755)
+    host.run("dd if=/dev/zero of=/root/disk.img bs=1M count=4 2>/dev/null; losetup /dev/loop0 /root/disk.img")
+    try:
+        yield
+    finally:
+        host.run(f"xl destroy {GUEST_NAME}; losetup -d /dev/loop0", check=False)
+
+
 @lab_test("a guest with a disk is refused", hosts="a")
 def guest_with_disk(lab: Lab) -> None:
     """In-flight disk requests are not carried over, so such a guest must not be protected."""
-    # Xen's own script looks for other users of the disk for longer than an emulated host has patience.
-    lab.a.push(BLOCK_SCRIPT.encode(), "/etc/xen/scripts/block-direct", 0o755)
-    lab.a.run("dd if=/dev/zero of=/root/disk.img bs=1M count=4 2>/dev/null; losetup /dev/loop0 /root/disk.img")
-    try:
+    with loop_disk(lab.a):
         changed_guest(lab.a, disk='["script=block-direct,vdev=xvda,target=/dev/loop0"]')
         refused(lab.a, protect(lab.a, config="/root/changed.cfg"), 1, "disk", "vbd")
-    finally:
-        lab.a.run(f"xl destroy {GUEST_NAME}; losetup -d /dev/loop0", check=False)
+
+
+@lab_test("a guest with a vif that the gate does not know is refused, whatever its other one is", hosts="a")
+def unknown_vif(lab: Lab) -> None:
+    """What it sends there would not be held."""
+    mac = "mac=00:16:3e:77:00:1"
+    changed_guest(lab.a, vif=f'["{mac}0,bridge=xenbr0", "{mac}1,bridge=xenbr0,vifname=other0"]')
+    refused(lab.a, protect(lab.a), 1, "vif")
+    plugs = lab.a.run("tc qdisc show | grep -c plug", check=False).stdout.strip()
+    expect(plugs == "0", f"{plugs} plugs are left behind")
 
 
 @lab_test("a kernel without sch_plug is refused before the guest is touched", hosts="a")

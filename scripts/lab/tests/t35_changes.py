@@ -10,6 +10,7 @@ from lab.instance import Lab
 from lab.pollux import STATE_FOLDER, Pair, Protection
 from lab.settings import GUEST_NAME
 from lab.testing import expect, expect_more, lab_test, protected_stream, streaming, wait_until
+from lab.tests.t20_refusals import loop_disk
 
 ELSEWHERE = "52:54:00:99:99:99"
 FILL_STATE_FOLDER = (
@@ -108,9 +109,20 @@ def left_gate_of_a_lost_guest(lab: Lab) -> None:
 def attached_interface(lab: Lab) -> None:
     """Protection ends with a line; the guest runs on."""
     with protected(lab) as pair:
-        lab.a.run(f"xl network-attach {GUEST_NAME} mac=00:16:3e:77:00:99 bridge=xenbr0", timeout=90)
+        # By another name than a vif's, which the host's list of interfaces does not show as the guest's.
+        lab.a.run(f"xl network-attach {GUEST_NAME} mac=00:16:3e:77:00:99 bridge=xenbr0 vifname=other0", timeout=90)
         wait_until(lambda: pair.primary.exit_status() is not None, "protect goes on without holding it")
-        expect("interfaces" in pair.primary.log(1), f"the last line names no interface: {pair.primary.log(1)}")
+        expect("interface" in pair.primary.log(1), f"the last line names no interface: {pair.primary.log(1)}")
+        GuestControl(lab.network).wait_ready()
+
+
+@lab_test("a disk that is attached while protected ends protection: it would be missing after a failover")
+def attached_disk(lab: Lab) -> None:
+    """As a guest that has one from the start is refused; this one runs on."""
+    with protected(lab) as pair, loop_disk(lab.a):
+        lab.a.run(f"xl block-attach {GUEST_NAME} script=block-direct,vdev=xvda,target=/dev/loop0", timeout=90)
+        wait_until(lambda: pair.primary.exit_status() is not None, "protect goes on with a disk")
+        expect("disk" in pair.primary.log(1), f"the last line names no disk: {pair.primary.log(1)}")
         GuestControl(lab.network).wait_ready()
 
 

@@ -134,7 +134,9 @@ impl fmt::Display for CaptureError {
             }
             Self::Interrupted => f.write_str("protection was ended"),
             Self::Ring(error) => error.fmt(f),
-            Self::GateFailed => f.write_str("the gate could not begin its next epoch: start protect again"),
+            Self::GateFailed => {
+                f.write_str("the gate could not begin its next epoch: start protect again")
+            }
             Self::XenstoreBusy => {
                 f.write_str("the guest has a xenstore request open: try again in a moment")
             }

@@ -205,6 +205,7 @@ pub fn check(xen: &Xen, store: &mut Store, domid: Domid) -> Result<DomainInfo, C
     if usize::try_from(frame_count).is_ok_and(|count| count > GRANT_FRAME_COUNT_MAX) {
         return Err(Refusal::GrantFrames.into());
     }
+    check_offers(store, domid)?;
     check_devices(store, domid)?;
     Ok(info)
 }
@@ -232,19 +233,41 @@ fn check_info(info: &DomainInfo) -> Result<(), Refusal> {
     }
 }
 
-fn check_devices(store: &mut Store, domid: Domid) -> Result<(), CaptureError> {
+/// Checks the devices that the domain has by now, and says how many vifs are among them.
+///
+/// # Errors
+/// [`CaptureError::Refused`] for one that cannot be protected, and xenstored's.
+pub fn check_devices(store: &mut Store, domid: Domid) -> Result<usize, CaptureError> {
+    for_each_entry(store, format_args!("/local/domain/{domid}/device"), &mut check_device_kind)?;
+    let mut vif_count = 0;
+    for_each_entry(store, format_args!("/local/domain/{domid}/device/vif"), &mut |_| {
+        vif_count += 1;
+        Ok(())
+    })?;
+    Ok(vif_count)
+}
+
+/// Shows the entries of a folder that may be missing.
+fn for_each_entry(
+    store: &mut Store,
+    folder: fmt::Arguments<'_>,
+    show: &mut dyn FnMut(&str) -> Result<(), Refusal>,
+) -> Result<(), CaptureError> {
+    match store.directory(Transaction::NONE, &path(folder)) {
+        Ok(entries) => {
+            for entry in entries {
+                show(entry)?;
+            }
+            Ok(())
+        }
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check_offers(store: &mut Store, domid: Domid) -> Result<(), CaptureError> {
     if exists(store, format_args!("/local/domain/0/device-model/{domid}"))? {
         return Err(Refusal::DeviceModel.into());
-    }
-    let folder = path(format_args!("/local/domain/{domid}/device"));
-    match store.directory(Transaction::NONE, &folder) {
-        Ok(kinds) => {
-            for kind in kinds {
-                check_device_kind(kind)?;
-            }
-        }
-        Err(error) if error.is_not_found() => {}
-        Err(error) => return Err(error.into()),
     }
     let feature = path(format_args!("/local/domain/{domid}/control/feature-suspend"));
     match store.read(Transaction::NONE, &feature) {

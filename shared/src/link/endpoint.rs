@@ -75,7 +75,8 @@ pub struct Endpoint {
 impl Endpoint {
     pub fn new(mut options: LinkOptions) -> Self {
         assert!(options.mtu >= FRAME_SIZE_MIN, "a link carries {FRAME_SIZE_MIN} bytes at least");
-        assert!(options.timeout_ms > 0 && options.own_address != options.peer_address);
+        assert!(options.timeout_ms > 0, "silence has a limit");
+        assert!(options.own_address != options.peer_address, "a link has two ends");
         options.mtu = options.mtu.min(FRAME_SIZE_MAX);
         let handshake = HandshakeKey::new(&options.key);
         Self { options, handshake, unsigned_count: 0 }
@@ -166,7 +167,8 @@ impl Endpoint {
         body_size: usize,
         out: &mut [u8],
     ) -> usize {
-        assert!(!frame_type.is_handshake() && body_size + OVERHEAD_SIZE <= channel.frame_size);
+        let fits = !frame_type.is_handshake() && body_size + OVERHEAD_SIZE <= channel.frame_size;
+        assert!(fits, "a sealed frame fits");
         let packet_number = channel.take_packet_number(now_us);
         self.emit_headers(frame_type, body_size, channel.session(), packet_number, out);
         let (associated, rest) = out.split_at_mut(BODY_OFFSET);

@@ -124,7 +124,8 @@ impl Flight {
     }
 
     pub fn note_sent_new(&mut self, end: Cursor, packet_number: u64, now_us: u64) {
-        assert!(end > self.position && self.next - self.oldest < LINK_WINDOW_FRAMES as u64);
+        let fits = end > self.position && self.next - self.oldest < LINK_WINDOW_FRAMES as u64;
+        assert!(fits, "next_new said so");
         if self.oldest == self.next {
             self.progress_us = now_us;
         }

@@ -9,6 +9,9 @@ use crate::ring::{LinkCounters, ProcessFigures, RingError};
 
 /// Batches that are received in one turn at most, so that sending is not forgotten.
 const RECEIVE_BATCHES_MAX: usize = 8;
+/// Turns in a row that may leave frames waiting before what is due is done nevertheless. What waits may be the
+/// peer's sign of life that a timer asks for; but where somebody floods the link there is no end to it.
+const UNDRAINED_TURNS_MAX: u32 = 64;
 /// Batches that are sent in one turn at most, so that acknowledgements are not forgotten.
 const SEND_BATCHES_MAX: usize = 4;
 /// How often a process looks after the other half and shows its counters.
@@ -105,11 +108,19 @@ pub struct Turns<L> {
     outgoing: FrameBatch,
     /// Frames of the outgoing batch that the port has taken.
     sent: usize,
+    /// Turns in a row that have left frames waiting.
+    undrained_turns: u32,
 }
 
 impl<L: LinkProcess> Turns<L> {
     pub(super) fn of(link: L) -> Self {
-        Self { link, incoming: FrameBatch::default(), outgoing: FrameBatch::default(), sent: 0 }
+        Self {
+            link,
+            incoming: FrameBatch::default(),
+            outgoing: FrameBatch::default(),
+            sent: 0,
+            undrained_turns: 0,
+        }
     }
 
     /// The end of the link.
@@ -128,7 +139,8 @@ impl<L: LinkProcess> Turns<L> {
         ring: &mut L::Ring,
     ) -> Result<Activity, P::Error> {
         let (received, drained) = self.receive(now_us, port, ring)?;
-        if drained {
+        self.undrained_turns = if drained { 0 } else { self.undrained_turns.saturating_add(1) };
+        if drained || self.undrained_turns > UNDRAINED_TURNS_MAX {
             self.link.poll_timers(now_us, ring);
         }
         let sent = self.send(now_us, port, ring)?;

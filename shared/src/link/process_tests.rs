@@ -10,7 +10,7 @@ use super::super::ship::Ship;
 use super::super::{BackupLink, LinkOptions, PrimaryLink};
 use super::*;
 use crate::codec::page::{PageEncoder, ShadowCache};
-use crate::ring::{Consumer, GoodbyeReason, Producer, Ring};
+use crate::ring::{Consumer, GoodbyeReason, Parting, Phase, Producer, Ring};
 use crate::wire::{ETHERTYPE_DEFAULT, Entropy, EthernetAddress, SecretKey};
 
 /// One end of a cable that takes at most `room` frames at a time.
@@ -166,4 +166,61 @@ fn a_damaged_commit_ends_receive_and_tells_the_primary() {
     while pair.turn()[1] != Activity::Ended(broken) {}
     assert_eq!(pair.capture.control().link_session(), 0);
     assert_eq!(pair.capture.control().goodbye(), Some(GoodbyeReason::Failed));
+}
+
+/// Turns until ship has ended; how the backup parted from the first session.
+fn end_of_ship(pair: &mut Pair) -> (Activity, Option<Parting>) {
+    loop {
+        let [ship, _] = pair.turn();
+        if matches!(ship, Activity::Ended(_)) {
+            return (ship, pair.capture.control().parting(1));
+        }
+    }
+}
+
+#[test]
+fn a_backup_that_was_handed_the_guest_says_so() {
+    let mut pair = Pair::new(16);
+    pair.commit.control().set_phase(Phase::Protected);
+    pair.turn();
+    pair.capture.control().set_stop(GoodbyeReason::HandOver);
+    pair.capture.control().leave_session();
+    let end = end_of_ship(&mut pair);
+    assert_eq!(end, (Activity::Ended(Ending::Asked), Some(Parting::HandedOver)));
+    assert_eq!(pair.commit.control().goodbye(), Some(GoodbyeReason::HandOver));
+}
+
+#[test]
+fn what_answers_an_earlier_goodbye_is_no_answer_to_a_hand_over() {
+    // The hand-over comes while the other goodbye is on its way, and when that was answered.
+    for turns_between in [0, 400] {
+        let mut pair = Pair::new(16);
+        pair.commit.control().set_phase(Phase::Protected);
+        pair.turn();
+        pair.capture.control().leave_session();
+        pair.ship.turn(pair.now_us, &mut pair.cables[0], &mut pair.ship_ring).unwrap();
+        for _ in 0..turns_between {
+            pair.turn();
+        }
+        pair.capture.control().set_stop(GoodbyeReason::HandOver);
+        let end = end_of_ship(&mut pair);
+        assert_eq!(end, (Activity::Ended(Ending::Asked), Some(Parting::RevivesNothing)));
+        assert_eq!(pair.commit.control().goodbye(), Some(GoodbyeReason::Failed));
+    }
+}
+
+#[test]
+fn a_flood_does_not_hide_that_the_peer_is_silent() {
+    let mut pair = Pair::new(16);
+    pair.turn();
+    let garbage = vec![7; 64];
+    while pair.capture.control().link_session() != 0 {
+        pair.now_us += 100;
+        assert!(pair.now_us < 60_000_000, "the flood hides it");
+        // More than a turn takes in, and nothing of the peer's among it.
+        let primary = &mut pair.cables[0];
+        primary.inbox.resize(1000, garbage.clone());
+        pair.ship.turn(pair.now_us, primary, &mut pair.ship_ring).unwrap();
+        primary.outbox.clear();
+    }
 }

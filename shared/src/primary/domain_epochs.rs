@@ -92,6 +92,7 @@ impl Checkpointed for DomainEpochs<'_, '_, '_> {
             if self.is_protected && self.protection.is_hand_over_possible() {
                 return Ok(Some(SessionEnd::HandOver));
             }
+            self.protection.was_hand_over_refused = true;
             if !self.is_protected {
                 let name = &self.protection.name;
                 crate::log!("{name}: not handed over, since it is not protected");

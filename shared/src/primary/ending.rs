@@ -5,6 +5,7 @@ use super::protection::{Protection, SessionEnd};
 use super::steps::{GOODBYE_MS_MAX, GOODBYE_MS_RING_BROKEN};
 use crate::capture::{Capture, CaptureError, ShutdownReason};
 use crate::other_half::HalfEnd;
+use crate::platform::linux::signals;
 use crate::ring::{Control, GoodbyeReason, Producer};
 use crate::xen::Errno;
 
@@ -77,7 +78,11 @@ impl Protection<'_> {
         let end = result?;
         released?;
         finished?;
-        self.status.remove();
+        let is_handed_over = matches!(end, SessionEnd::HandOver);
+        // To `switch-over`, which may wait, a record that is left says that the guest was not handed over.
+        if is_handed_over || !(self.was_hand_over_refused || signals::take_hand_over()) {
+            self.status.remove();
+        }
         match end {
             SessionEnd::HandOver => crate::log!(
                 "{}: handed over: once the guest is seen alive on the backup, destroy the paused one here",

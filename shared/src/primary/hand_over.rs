@@ -103,9 +103,9 @@ impl Protection<'_> {
         control: Control<'_>,
     ) -> Result<(), ProtectError> {
         match control.parting(self.session) {
-            Some(Parting::Answered) => return Ok(()),
+            Some(Parting::HandedOver) => return Ok(()),
             // It revives nothing: the guest runs on here.
-            Some(Parting::OfItself) => {}
+            Some(Parting::RevivesNothing) => {}
             None if !self.arbitration.is_there() => return Err(ProtectError::HandOverUnknown),
             None => match self.settle(capture, control) {
                 Ok(()) => {}

@@ -8,7 +8,7 @@ use super::epochs::Epochs;
 use super::error::ProtectError;
 use super::steps::{self, Attendant, Copied};
 use super::surroundings::Program;
-use crate::capture::{Capture, CaptureError, EpochOutput, FullCopyProgress, Store};
+use crate::capture::{Capture, CaptureError, EpochOutput, FullCopyProgress, Store, preconditions};
 use crate::limits::DOMAIN_NAME_SIZE_MAX;
 use crate::options::ProtectOptions;
 use crate::other_half::HalfEnd;
@@ -48,6 +48,8 @@ pub(super) struct Protection<'a> {
     pub session: u64,
     /// The guest was paused for good, for the backup to go on with it.
     pub is_handing_over: bool,
+    /// The operator has asked for a hand-over that was not possible.
+    pub was_hand_over_refused: bool,
     /// A killed helper's gate is still there; it is taken over with the first session.
     pub has_left_gate: bool,
     pub state: State,
@@ -163,6 +165,7 @@ impl Protection<'_> {
         if core::mem::take(&mut self.has_left_gate) {
             self.program.open_left_gate(self.domid)?;
         }
+        self.check_devices()?;
         if let Some(end) = steps::full_copy(self, capture, output)? {
             return Ok(end);
         }
@@ -170,6 +173,16 @@ impl Protection<'_> {
             (self.options.replication.interval, self.options.replication.timeout_ms);
         let mut domain = DomainEpochs { protection: self, capture, is_protected: false };
         Epochs::new(&mut domain, interval, timeout_ms).run(output)
+    }
+
+    /// What was attached since protection began is refused as it would have been then. A xenstored that does not
+    /// answer says nothing of it.
+    fn check_devices(&mut self) -> Result<(), ProtectError> {
+        let vif_count = match preconditions::check_devices(&mut self.store, self.domid) {
+            Err(refused @ CaptureError::Refused(_)) => return Err(refused.into()),
+            answer => answer.ok(),
+        };
+        Ok(self.program.verify_gate(vif_count)?)
     }
 
     fn send_description(
@@ -251,11 +264,11 @@ impl<'a> Attendant<'a> for Protection<'a> {
         &self.name
     }
 
-    /// Looks whether the gate still holds all of the guest's interfaces, and writes the status
-    /// record.
+    /// Looks whether the guest still has devices that can be protected, with its output held, and writes the
+    /// status record.
     fn report(&mut self, control: Control<'_>, figures: &EpochFigures) -> Result<(), ProtectError> {
         if !matches!(self.state, State::Connecting | State::Unprotected) {
-            self.program.verify_gate()?;
+            self.check_devices()?;
         }
         self.write_status(control, figures);
         Ok(())

@@ -20,7 +20,7 @@ use crate::link::MultiPort;
 use crate::link::ship::Ship;
 use crate::link_half::{LinkHalf, link_options};
 use crate::options::{GateKind, ProtectOptions, ReplicationOptions};
-use crate::other_half::{OtherHalf, find};
+use crate::other_half::{FoundStubDomain, OtherHalf, find};
 use crate::platform::linux::affinity::pin_to_core;
 use crate::platform::linux::file::read_small;
 use crate::platform::linux::key_file::read_key_file;
@@ -83,23 +83,22 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
     let arbitration = begun?;
     if is_paused {
         xen.unpausedomain(domid)?;
-        preconditions::check(&xen, &mut store, domid)?;
     }
     signals::install();
     signals::install_hand_over();
     set_panic_hook(let_guest_run);
-    release_previous(&mut store, &status, domid)?;
-    take_precedence();
-    let (ship, producer, watched) = match found {
-        None => start_ship(&options.replication, port, key)?,
-        Some(found) => give_to_stub_domain(&xen, &options.replication, found, &key)?,
+    // The guest lives here, whatever fails from now on: output that an earlier helper has left held passes.
+    let (mut gate, has_left_gate) = open_gate(options, domid, &name, arbitration)?;
+    let started = check_vifs(&mut store, domid, &mut gate)
+        .and_then(|()| release_previous(&mut store, &status, domid))
+        .and_then(|()| split(options, &xen, port, found, key));
+    let (ship, producer, watched) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            gate.close()?;
+            return Err(error);
+        }
     };
-    // Now that ship is started: capture's core is not ship's.
-    if let Some(core) = options.replication.capture_core {
-        pin_to_core(core)?;
-    }
-    lock_memory()?;
-    let (gate, has_left_gate) = open_gate(options, domid, &name, arbitration)?;
     let key_file = options.replication.key_file;
     let is_dedicated = options.replication.capture_core.is_some();
     let watchdog = (options.watchdog_s > 0).then(|| Watchdog::new(&xen, options.watchdog_s));
@@ -132,12 +131,42 @@ pub fn protect(options: &ProtectOptions<'_>) -> Result<(), ProtectError> {
         status,
         session: 0,
         is_handing_over: false,
+        was_hand_over_refused: false,
         has_left_gate,
         state: State::Connecting,
         pauses_us: Histogram::new(),
         dirty_pages: Histogram::new(),
     };
     protection.run(capture, producer)
+}
+
+/// Whether the gate holds what all of the guest's vifs send.
+fn check_vifs(store: &mut Store, domid: Domid, gate: &mut OutputGate) -> Result<(), ProtectError> {
+    let vif_count = preconditions::check_devices(store, domid)?;
+    Ok(gate.verify(Some(vif_count))?)
+}
+
+/// Splits the program, or gives the link to the stub domain that was found, and makes this half capture's.
+// Apart: the programs are smaller so.
+#[inline(never)]
+fn split<'a>(
+    options: &ProtectOptions<'_>,
+    xen: &'a Xen,
+    port: MultiPort<PacketSocket>,
+    found: Option<FoundStubDomain>,
+    key: SecretKey,
+) -> Result<(OtherHalf<'a>, Producer, Consumer), ProtectError> {
+    take_precedence();
+    let started = match found {
+        None => start_ship(&options.replication, port, key)?,
+        Some(found) => give_to_stub_domain(xen, &options.replication, found, &key)?,
+    };
+    // Now that ship is started: capture's core is not ship's.
+    if let Some(core) = options.replication.capture_core {
+        pin_to_core(core)?;
+    }
+    lock_memory()?;
+    Ok(started)
 }
 
 /// A name is tried first: a domain may be called `7`.

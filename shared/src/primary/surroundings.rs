@@ -161,9 +161,9 @@ impl<'a> Program<'a> {
         self.ship_end.filter(|_| !self.gate.is_pass_through())
     }
 
-    /// An error if the guest has interfaces that the gate does not hold.
-    pub fn verify_gate(&mut self) -> Result<(), GateError> {
-        self.gate.verify()
+    /// An error if the guest has interfaces that the gate does not hold; `vif_count` is how many it has, if known.
+    pub fn verify_gate(&mut self, vif_count: Option<usize>) -> Result<(), GateError> {
+        self.gate.verify(vif_count)
     }
 
     /// What the gate holds and has dropped; zeros when that cannot be told.

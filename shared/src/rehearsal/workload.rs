@@ -48,8 +48,10 @@ impl Workload {
     /// The workload with these options, always the same one.
     #[must_use]
     pub fn new(options: WorkloadOptions) -> Self {
-        assert!((1..=options.gfn_count).contains(&options.dirty_page_count));
-        assert!((1..=PAGE_SIZE).contains(&options.change_size) && options.hot_percent <= 100);
+        let is_possible = (1..=options.gfn_count).contains(&options.dirty_page_count)
+            && (1..=PAGE_SIZE).contains(&options.change_size)
+            && options.hot_percent <= 100;
+        assert!(is_possible, "a possible load");
         let hot_count = options.dirty_page_count * u64::from(options.hot_percent) / 100;
         Self { options, hot_count, number: 0, random: Random::new(1) }
     }

@@ -153,12 +153,12 @@ impl<'a> Control<'a> {
         if word >> 1 != session || session == 0 {
             return None;
         }
-        Some(if word & 1 == 1 { Parting::Answered } else { Parting::OfItself })
+        Some(if word & 1 == 1 { Parting::HandedOver } else { Parting::RevivesNothing })
     }
 
     /// Primary: says so, before the session is dropped or the leave is over.
     pub fn note_parting(&self, session: u64, parting: Parting) {
-        self.store(PARTING, session << 1 | u64::from(parting == Parting::Answered));
+        self.store(PARTING, session << 1 | u64::from(parting == Parting::HandedOver));
     }
 
     /// When the last authentic frame came, in microseconds of this host's monotonic clock; 0

@@ -44,10 +44,10 @@ impl Phase {
 /// How the backup has parted from a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parting {
-    /// It took leave by itself: it revives nothing.
-    OfItself,
-    /// It has heard our goodbye, and does what that says.
-    Answered,
+    /// It took leave by itself, or has answered a goodbye: it revives nothing.
+    RevivesNothing,
+    /// It has answered that it was handed the guest.
+    HandedOver,
 }
 
 /// Why one end takes leave of the other, so that the twin is *not* revived, but for one reason.

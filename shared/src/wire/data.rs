@@ -54,7 +54,8 @@ impl Fragment<'_> {
     /// Writes a fragment's header to the front of `target`: `size` bytes of `entry` from `offset`
     /// on will follow it.
     pub fn emit_header(entry: &Entry, offset: u16, size: u16, target: &mut [u8]) {
-        assert!(usize::from(offset) + usize::from(size) <= usize::from(entry.stored_size));
+        let fits = usize::from(offset) + usize::from(size) <= usize::from(entry.stored_size);
+        assert!(fits, "a fragment lies in its entry");
         let mut writer = Writer::new(target);
         writer.put(&[entry.kind as u8, entry.encoding as u8]);
         for number in [entry.length, entry.stored_size, offset, size] {

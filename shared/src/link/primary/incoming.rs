@@ -3,7 +3,7 @@
 use super::{PrimaryLink, State};
 use crate::link::calling::Heard;
 use crate::link::event::LinkEvent;
-use crate::ring::{Consumer, Parting, Phase, RefusalText};
+use crate::ring::{Consumer, GoodbyeReason, Parting, Phase, RefusalText};
 use crate::wire::{
     Ack, Figures, Frame, FrameType, Goodbye, HelloReply, Malformed, OVERHEAD_SIZE, Refuse,
 };
@@ -70,7 +70,11 @@ impl PrimaryLink {
             }
             FrameType::Farewell => {
                 if let State::Leaving(leaving) = self.state {
-                    ring.control().note_parting(self.session_number, Parting::Answered);
+                    let parting = match leaving.reason {
+                        GoodbyeReason::HandOver => Parting::HandedOver,
+                        _ => Parting::RevivesNothing,
+                    };
+                    ring.control().note_parting(self.session_number, parting);
                     self.left(leaving.then, ring);
                 }
                 Ok(())

@@ -7,6 +7,7 @@ use crate::link::channel::{Channel, Side, patience};
 use crate::link::endpoint::frame_size;
 use crate::link::event::LinkEvent;
 use crate::link::leaving::{Leaving, Then};
+use crate::link::process::Ending;
 use crate::ring::{Consumer, GoodbyeReason, Parting, Phase};
 use crate::wire::{Confirm, SessionParts};
 
@@ -85,7 +86,7 @@ impl PrimaryLink {
     /// The peer has ended the session.
     pub(super) fn lose(&mut self, goodbye: GoodbyeReason, ring: &Consumer) {
         self.counters.frame_size = 0;
-        ring.control().note_parting(self.session_number, Parting::OfItself);
+        ring.control().note_parting(self.session_number, Parting::RevivesNothing);
         ring.control().drop_session(Some(goodbye));
         match self.state {
             State::Leaving(leaving) => self.left(leaving.then, ring),
@@ -115,6 +116,11 @@ impl PrimaryLink {
         ring.control().drop_session(None);
         if is_in_session {
             let leave_us = self.channel.as_ref().expect("a session has a channel").leave_us;
+            // The peer may act on what it was told first, so nothing else is said any more.
+            let reason = match self.state {
+                State::Leaving(leaving) => leaving.reason,
+                _ => reason,
+            };
             self.state = State::Leaving(Leaving::new(reason, then, now_us, leave_us));
         } else {
             self.left(then, ring);
@@ -124,8 +130,12 @@ impl PrimaryLink {
     pub(super) fn poll_session(&mut self, now_us: u64, ring: &mut Consumer) {
         let is_joined = ring.control().domain_session() == self.session_number;
         if self.is_joined && !is_joined {
-            // capture has given the backup up.
-            self.take_leave(now_us, GoodbyeReason::Failed, Then::Again, ring);
+            // capture has given the backup up; or it ends, and has said so just before.
+            let (reason, then) = match ring.control().stop() {
+                Some(reason) => (reason, Then::End(Ending::Asked)),
+                None => (GoodbyeReason::Failed, Then::Again),
+            };
+            self.take_leave(now_us, reason, then, ring);
             return;
         }
         self.is_joined = is_joined;

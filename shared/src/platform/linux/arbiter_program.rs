@@ -68,7 +68,9 @@ impl fmt::Display for ArbiterError {
             Self::Command(CommandError::NotFound) => f.write_str(
                 "no such executable file, or for a disk no backup-helper in PATH: install it",
             ),
-            Self::NoDisk => f.write_str("cannot write to this device, or its path exceeds 128 bytes"),
+            Self::NoDisk => {
+                f.write_str("cannot write to this device, or its path exceeds 128 bytes")
+            }
             Self::Command(error) => write!(f, "{UNDECIDED}{error}"),
             Self::Failed(line) => write!(f, "{UNDECIDED}{line}"),
             Self::Answer(line) => {

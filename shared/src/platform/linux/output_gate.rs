@@ -210,11 +210,12 @@ impl OutputGate {
     }
 
     /// Checks that the guest has the interfaces it had when the gate was opened: one that was added
-    /// or made anew since would not be held. To be called now and then.
+    /// or made anew since would not be held. Nor is one that this host knows by another name, or not
+    /// at all, which only the number of the guest's vifs tells. To be called now and then.
     ///
     /// # Errors
-    /// [`GateError::InterfacesChanged`], or what the kernel says.
-    pub fn verify(&mut self) -> Result<(), GateError> {
+    /// [`GateError::InterfacesChanged`], [`GateError::NotAll`], or what the kernel says.
+    pub fn verify(&mut self, vif_count: Option<usize>) -> Result<(), GateError> {
         self.confirm()?;
         let Some(socket) = self.socket.as_mut() else {
             return Ok(());
@@ -224,10 +225,14 @@ impl OutputGate {
             self.interfaces.iter().any(|held| held.guest_index == guest.link.index)
         };
         let are_all_held = found.guest.iter().all(is_held);
-        if are_all_held && found.guest.len() == self.interfaces.len() {
-            Ok(())
-        } else {
-            Err(GateError::InterfacesChanged { domid: self.domid })
+        if !are_all_held || found.guest.len() != self.interfaces.len() {
+            return Err(GateError::InterfacesChanged { domid: self.domid });
+        }
+        match vif_count {
+            Some(count) if count != self.interfaces.len() => {
+                Err(GateError::NotAll { domid: self.domid })
+            }
+            _ => Ok(()),
         }
     }
 

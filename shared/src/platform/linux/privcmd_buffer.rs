@@ -207,7 +207,8 @@ impl Bounce {
 
     fn pointer_to<T>(&self, offset: usize, count: usize) -> *mut T {
         let room = self.pages.byte_count.checked_sub(offset).expect("an offset in the pages");
-        assert!(count.checked_mul(size_of::<T>()).is_some_and(|size| size <= room));
+        let fits = count.checked_mul(size_of::<T>()).is_some_and(|size| size <= room);
+        assert!(fits, "the elements fit");
         assert!(offset.is_multiple_of(align_of::<T>()));
         // SAFETY: the offset is within the mapping.
         unsafe { self.pages.pointer.as_ptr().add(offset).cast() }

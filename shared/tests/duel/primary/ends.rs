@@ -86,7 +86,7 @@ impl Primary {
 
     pub(super) fn finish_hand_over(&mut self, context: &mut Context<'_>) {
         match self.parting() {
-            Some(Parting::Answered) => self.kill_protect(),
+            Some(Parting::HandedOver) => self.kill_protect(),
             _ => self.end_session(true, context),
         }
     }

@@ -79,6 +79,11 @@ pub enum GateError {
         /// The domain.
         domid: u16,
     },
+    /// The domain has vifs that are no interfaces of this host by the name that they should have.
+    NotAll {
+        /// The domain.
+        domid: u16,
+    },
     /// Someone else uses the hook at which the gate redirects.
     IngressInUse {
         /// The guest's interface.
@@ -131,6 +136,11 @@ impl fmt::Display for GateError {
                 formatter,
                 "the interfaces of domain {domid} changed, and its frames are no longer all held: \
                  protect it anew"
+            ),
+            Self::NotAll { domid } => write!(
+                formatter,
+                "not every vif of domain {domid} is an interface vif{domid}.N here: give none backend= \
+                 or vifname=, or use --gate none"
             ),
             Self::IngressInUse { interface } => write!(
                 formatter,
