@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from lab.arbiter import ETCD, Arbiter, EtcdArbiter, holder_id
 from lab.capture import Capture
@@ -29,6 +30,9 @@ UNDECIDED_SECONDS = 6.0
 # An acknowledgement that was past the switch before the cut needs this long, emulated, to open the gate.
 IN_FLIGHT_SECONDS = 0.25
 MESSAGES = 100
+# So long neither helper misses the other one that was killed.
+PATIENT_TIMEOUT_MS = 20_000
+NO_CORE = 900
 # A frame carries as many messages as wait to be sent, so these are fewer.
 FRAMES_MIN = 20
 
@@ -215,11 +219,28 @@ def not_handed_over(lab: Lab) -> None:
         lab.a.run(f"rm -f /run/asked; ( {command}; echo $? >/run/asked ) >/dev/null 2>&1 &")
         wait_until(lambda: "not handed over" in pair.primary.log(), f"it does not say so: {pair.primary.log(3)}")
         expect_more(client, MESSAGES, 30, "the stream stands still after a hand-over that was refused")
-        pair.primary.stop()
-        expect(pair.primary.exit_status() == 0, f"protect did not end as asked: {pair.primary.log(3)}")
+        # Not by its name, which is the command's too.
+        lab.a.run(f"kill {pair.primary.status()['pid']}")
+        wait_until(lambda: pair.primary.exit_status() == 0, f"protect did not end as asked: {pair.primary.log(3)}")
         wait_until(lambda: lab.a.run("cat /run/asked", check=False).stdout.strip() != "", "switch-over waits on")
         expect(lab.a.run("cat /run/asked").stdout.strip() == "1", "switch-over says that the guest was handed over")
         expect_more(client, MESSAGES, 30, "the stream stands still after protection")
+
+
+@lab_test("a protect that is started again, and fails after the arbiter's word, has let go the output that was held")
+def restart_fails(lab: Lab) -> None:
+    """Its predecessor was killed. No backup may take the guest over any more, so nobody else would let it go."""
+    options = replace(ARBITRATED, timeout_ms=PATIENT_TIMEOUT_MS)
+    others = plug_count(lab.a)
+    with EtcdArbiter(lab), protected_stream(lab, options) as (pair, client):
+        for helper in (pair.backup, pair.primary):
+            helper.stop("KILL")
+        left = plug_count(lab.a) - others
+        expect(left == 1, f"{left} plugs are there after the kill, not 1")
+        refused(lab.a, f"{options.protect_command(lab.a)} --capture-core {NO_CORE}", 1, "core")
+        left = plug_count(lab.a) - others
+        expect(left == 0, f"{left} plugs are left behind")
+        expect_more(client, MESSAGES, 30, "the stream stands still")
 
 
 @lab_test("over and back: host a dies, boots, backs host b up, and takes over when that dies, all in one stream")

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab.guest import config_text, create_guest
+from lab.guest import GuestControl, config_text, create_guest
 from lab.instance import Lab
 from lab.machine import Host
 from lab.pollux import KEY_PATH, Protection
@@ -130,6 +130,7 @@ def unknown_vif(lab: Lab) -> None:
     """What it sends there would not be held."""
     mac = "mac=00:16:3e:77:00:1"
     changed_guest(lab.a, vif=f'["{mac}0,bridge=xenbr0", "{mac}1,bridge=xenbr0,vifname=other0"]')
+    GuestControl(lab.network).wait_ready()
     refused(lab.a, protect(lab.a), 1, "vif")
     plugs = lab.a.run("tc qdisc show | grep -c plug", check=False).stdout.strip()
     expect(plugs == "0", f"{plugs} plugs are left behind")

@@ -205,8 +205,11 @@ pub fn check(xen: &Xen, store: &mut Store, domid: Domid) -> Result<DomainInfo, C
     if usize::try_from(frame_count).is_ok_and(|count| count > GRANT_FRAME_COUNT_MAX) {
         return Err(Refusal::GrantFrames.into());
     }
-    check_offers(store, domid)?;
+    if exists(store, format_args!("/local/domain/0/device-model/{domid}"))? {
+        return Err(Refusal::DeviceModel.into());
+    }
     check_devices(store, domid)?;
+    check_suspend(store, domid)?;
     Ok(info)
 }
 
@@ -265,10 +268,7 @@ fn for_each_entry(
     }
 }
 
-fn check_offers(store: &mut Store, domid: Domid) -> Result<(), CaptureError> {
-    if exists(store, format_args!("/local/domain/0/device-model/{domid}"))? {
-        return Err(Refusal::DeviceModel.into());
-    }
+fn check_suspend(store: &mut Store, domid: Domid) -> Result<(), CaptureError> {
     let feature = path(format_args!("/local/domain/{domid}/control/feature-suspend"));
     match store.read(Transaction::NONE, &feature) {
         Ok(b"1") => Ok(()),
