@@ -5,6 +5,7 @@ from __future__ import annotations
 from lab import driver_domain, stub_domain
 from lab.arbiter import EtcdArbiter, holder_id
 from lab.instance import Lab
+from lab.pollux import PROTECTED_SECONDS_MAX
 from lab.testing import expect_more, lab_test, streaming
 from lab.tests.t13_stub_domain import MESSAGES, STALL_SECONDS, STUB
 from lab.tests.t16_arbiter import expect_one_lives
@@ -22,7 +23,7 @@ def driver_domain_dies(lab: Lab) -> None:
         stub_domain.create(lab.b, pair.backup.program)
         pair.stand_by()
         pair.protect()
-        pair.wait_protected()
+        pair.wait_protected(PROTECTED_SECONDS_MAX * 2)
         arbiter.wait_record((1, holder_id(lab.a, STUB)))
         expect_more(client, MESSAGES, STALL_SECONDS, "the stream stands still under protection over a driver domain")
         lab.b.run(f"xl destroy {driver_domain.NAME}")
