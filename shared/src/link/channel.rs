@@ -4,7 +4,7 @@ use super::event::LinkEvent;
 use super::paths::Paths;
 use super::silence::Silence;
 use crate::ring::{LinkCounters, Phase};
-use crate::wire::{Frame, ReplayWindow, Sealer, SessionKeys, TAG_SIZE};
+use crate::wire::{Frame, ReplayWindow, Sealer, Sealing, SessionKeys, TAG_SIZE};
 
 /// Packets of which the time of sending is remembered, for measuring the round trip.
 const SENT_COUNT: usize = 4096;
@@ -105,6 +105,16 @@ impl Channel {
 
     pub fn seal(&self, packet_number: u64, associated: &[u8], body: &mut [u8]) -> [u8; TAG_SIZE] {
         self.outgoing.seal(packet_number, associated, body)
+    }
+
+    /// A body that is sealed while it is written to `out`.
+    pub fn sealing<'a>(
+        &self,
+        packet_number: u64,
+        associated: &[u8],
+        out: &'a mut [u8],
+    ) -> Sealing<'a> {
+        self.outgoing.sealing(packet_number, associated, out)
     }
 
     /// Authenticates and decrypts a sealed frame that came on this path, notes its packet number and

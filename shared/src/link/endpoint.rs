@@ -6,8 +6,8 @@ use crate::limits::{FRAME_SIZE_MAX, FRAME_SIZE_MIN};
 use crate::ring::Control;
 use crate::wire::{
     ETHERNET_HEADER_SIZE, Entropy, EthernetAddress, EthernetHeader, Frame, FrameHeader, FrameType,
-    HEADER_SIZE, HandshakeKey, Malformed, Nonce, OVERHEAD_SIZE, PublicKey, SecretKey, SessionKeys,
-    SessionParts, TAG_SIZE,
+    HEADER_SIZE, HandshakeKey, Malformed, Nonce, OVERHEAD_SIZE, PublicKey, Sealing, SecretKey,
+    SessionKeys, SessionParts, TAG_SIZE,
 };
 
 /// What an end of the link is told at start.
@@ -155,7 +155,35 @@ impl Endpoint {
 
     /// Where the body of a sealed frame is to be written; as large as the session allows.
     pub fn body<'a>(&self, channel: &Channel, out: &'a mut [u8]) -> &'a mut [u8] {
-        &mut out[BODY_OFFSET..][..channel.frame_size - OVERHEAD_SIZE]
+        &mut out[BODY_OFFSET..][..self.body_size_max(channel)]
+    }
+
+    /// Largest body of a sealed frame that the session allows, in bytes.
+    pub fn body_size_max(&self, channel: &Channel) -> usize {
+        channel.frame_size - OVERHEAD_SIZE
+    }
+
+    /// Builds a sealed frame with a body of `body_size` bytes, which `write` puts together, and returns its
+    /// size. The body is encrypted as it comes.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub fn seal<E>(
+        &self,
+        channel: &mut Channel,
+        now_us: u64,
+        frame_type: FrameType,
+        body_size: usize,
+        out: &mut [u8],
+        write: impl FnOnce(&mut Sealing<'_>) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let packet_number = self.begin_sealed(channel, now_us, frame_type, body_size, out);
+        let (associated, rest) = out.split_at_mut(BODY_OFFSET);
+        let (body, rest) = rest.split_at_mut(body_size);
+        let mut sealing = channel.sealing(packet_number, associated, body);
+        write(&mut sealing)?;
+        rest[..TAG_SIZE].copy_from_slice(&sealing.finish());
+        Ok(Frame::size(body_size))
     }
 
     /// Seals the frame whose body of `body_size` bytes was written, and returns its size.
@@ -167,14 +195,27 @@ impl Endpoint {
         body_size: usize,
         out: &mut [u8],
     ) -> usize {
-        let fits = !frame_type.is_handshake() && body_size + OVERHEAD_SIZE <= channel.frame_size;
-        assert!(fits, "a sealed frame fits");
-        let packet_number = channel.take_packet_number(now_us);
-        self.emit_headers(frame_type, body_size, channel.session(), packet_number, out);
+        let packet_number = self.begin_sealed(channel, now_us, frame_type, body_size, out);
         let (associated, rest) = out.split_at_mut(BODY_OFFSET);
         let (body, rest) = rest.split_at_mut(body_size);
         rest[..TAG_SIZE].copy_from_slice(&channel.seal(packet_number, associated, body));
         Frame::size(body_size)
+    }
+
+    /// Writes the headers of a sealed frame, and returns its packet number.
+    fn begin_sealed(
+        &self,
+        channel: &mut Channel,
+        now_us: u64,
+        frame_type: FrameType,
+        body_size: usize,
+        out: &mut [u8],
+    ) -> u64 {
+        let fits = !frame_type.is_handshake() && body_size + OVERHEAD_SIZE <= channel.frame_size;
+        assert!(fits, "a sealed frame fits");
+        let packet_number = channel.take_packet_number(now_us);
+        self.emit_headers(frame_type, body_size, channel.session(), packet_number, out);
+        packet_number
     }
 
     fn emit_headers(

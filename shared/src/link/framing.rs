@@ -20,11 +20,76 @@ impl Cursor {
     }
 }
 
-/// Fills `body` with what lies between `start` and `end`, as far as it fits, and returns the place
-/// that was reached and the bytes used. The same places and size always give the same body.
+/// How far a body of at most `size_max` bytes gets from `start` on, if not to `end`, and how many bytes it
+/// has then. The same places and size always give the same answer.
 ///
 /// # Errors
 /// [`RingError`] when the ring's producer changes what it has already published.
+pub fn measure(
+    ring: &Consumer,
+    start: Cursor,
+    end: Cursor,
+    size_max: usize,
+) -> Result<(Cursor, usize), RingError> {
+    walk(ring, start, end, size_max, &mut |_, _, _| Ok(()))
+}
+
+/// Hands the body that lies between `start` and `reached` to `put`, piece by piece; [`measure`] has told
+/// that it has `size` bytes. `put` says whether it could take them.
+///
+/// # Errors
+/// [`RingError`] when the ring's producer changes what it has already published.
+pub fn write(
+    ring: &Consumer,
+    sequence: u64,
+    places: (Cursor, Cursor),
+    size: usize,
+    mut put: impl FnMut(&[u8]) -> bool,
+) -> Result<(), RingError> {
+    let mut put = |bytes: &[u8]| if put(bytes) { Ok(()) } else { Err(RingError::Entry) };
+    let (start, reached) = places;
+    let mut header = [0; DATA_HEADER_SIZE];
+    DataHeader { sequence, first_index: start.index }.emit(&mut header);
+    put(&header)?;
+    let written = walk(ring, start, reached, size, &mut |cursor, entry, size| {
+        let mut header = [0; FRAGMENT_HEADER_SIZE];
+        Fragment::emit_header(entry, cursor.offset, as_offset(size), &mut header);
+        put(&header)?;
+        put(&ring.page(cursor.index)[usize::from(cursor.offset)..][..size])
+    })?;
+    if written == (reached, size) { Ok(()) } else { Err(RingError::Entry) }
+}
+
+/// Calls `each` with the place, the entry and the bytes of every fragment of a body.
+fn walk(
+    ring: &Consumer,
+    start: Cursor,
+    end: Cursor,
+    size_max: usize,
+    each: &mut dyn FnMut(Cursor, &Entry, usize) -> Result<(), RingError>,
+) -> Result<(Cursor, usize), RingError> {
+    let (mut cursor, mut used) = (start, DATA_HEADER_SIZE);
+    while cursor < end {
+        let entry = ring.entry(cursor.index)?;
+        let Some(size) = fragment_size(&entry, cursor, end, size_max - used)? else { break };
+        if used > DATA_HEADER_SIZE
+            && size < FRAGMENT_BYTES_MIN
+            && size < usize::from(entry.stored_size)
+        {
+            break;
+        }
+        each(cursor, &entry, size)?;
+        used += FRAGMENT_HEADER_SIZE + size;
+        cursor.offset += as_offset(size);
+        if cursor.offset == entry.stored_size {
+            cursor = Cursor::at(cursor.index + 1);
+        }
+    }
+    Ok((cursor, used))
+}
+
+/// The body as [`write`] hands it over, in one place.
+#[cfg(test)]
 pub fn fill(
     ring: &Consumer,
     sequence: u64,
@@ -32,30 +97,15 @@ pub fn fill(
     end: Cursor,
     body: &mut [u8],
 ) -> Result<(Cursor, usize), RingError> {
-    DataHeader { sequence, first_index: start.index }.emit(body);
-    let (mut cursor, mut used) = (start, DATA_HEADER_SIZE);
-    while cursor < end {
-        let entry = ring.entry(cursor.index)?;
-        let Some(size) = fragment_size(&entry, cursor, end, body.len() - used)? else { break };
-        if used > DATA_HEADER_SIZE
-            && size < FRAGMENT_BYTES_MIN
-            && size < usize::from(entry.stored_size)
-        {
-            break;
-        }
-        let (header, bytes) = body[used..].split_at_mut(FRAGMENT_HEADER_SIZE);
-        Fragment::emit_header(&entry, cursor.offset, as_offset(size), header);
-        ring.copy_out(cursor.index, usize::from(cursor.offset), &mut bytes[..size]);
-        used += FRAGMENT_HEADER_SIZE + size;
-        cursor.offset += as_offset(size);
-        if cursor.offset == entry.stored_size {
-            cursor = Cursor::at(cursor.index + 1);
-        }
-    }
-    // While this frame is sealed, which is all arithmetic, the next one's bytes can come.
-    let next_count = used.div_ceil(PAGE_SIZE) as u64;
-    ring.prefetch(cursor.index..cursor.index.saturating_add(next_count));
-    Ok((cursor, used))
+    let (reached, size) = measure(ring, start, end, body.len())?;
+    let mut rest = &mut body[..size];
+    write(ring, sequence, (start, reached), size, |bytes| {
+        let place = rest.split_off_mut(..bytes.len()).expect("as measured");
+        place.copy_from_slice(bytes);
+        true
+    })?;
+    assert!(rest.is_empty(), "as measured");
+    Ok((reached, size))
 }
 
 /// Bytes of the entry that fit into `room`, none if not one does.

@@ -58,4 +58,4 @@ pub use process::{Activity, Ending, LinkProcess, Turns};
 pub use silence::Silence;
 
 /// Version of the session protocol: what the messages mean, beside how they look.
-pub const PROTOCOL_VERSION: u16 = 7;
+pub const PROTOCOL_VERSION: u16 = 8;

@@ -132,10 +132,11 @@ impl Consumer {
         self.view.memory.page(self.view.slot_offset(self.slot(index)))
     }
 
-    /// Asks for the slots of `indexes`, as far as entries are here, which will be read soon.
-    pub fn prefetch(&self, indexes: Range<u64>) {
+    /// Asks for the first bytes of the slots of `indexes`, as far as entries are here, which will be looked
+    /// at soon.
+    pub fn prefetch_heads(&self, indexes: Range<u64>) {
         for index in indexes.start.max(self.tail)..indexes.end.min(self.head) {
-            vector::prefetch(self.page(index));
+            vector::prefetch_head(self.page(index));
         }
     }
 

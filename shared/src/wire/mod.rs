@@ -11,7 +11,7 @@
 //! All numbers but the EtherType are little-endian. A handshake frame (`Hello`, `HelloReply`,
 //! `Confirm`) is authenticated by keyed BLAKE2s (RFC 7693) under the key file's key; its layout is the same in
 //! every version, so that two versions can at least tell each other so: what is added is zero where an
-//! older version expects padding. Every other frame is sealed with AEGIS-128L under keys of its session
+//! older version expects padding. Every other frame is sealed with AEGIS-128X2 under keys of its session
 //! and direction, which follow from the key file and an exchange of X25519 (`exchange`); the packet
 //! number is the nonce, and no number is ever used twice, not even for the same data sent again.
 //!
@@ -44,7 +44,7 @@ pub use handshake::{Confirm, Hello, HelloReply, Nonce, ReplyStatus};
 pub use keys::{HandshakeKey, KeyTextError, SecretKey, SessionKeys, SessionParts, digest};
 pub use notice::{Goodbye, Refuse};
 pub use replay::ReplayWindow;
-pub use seal::Sealer;
+pub use seal::{Sealer, Sealing};
 
 use core::fmt;
 

@@ -1,8 +1,9 @@
 //! The primary's end: what goes out.
 
 use super::{PrimaryLink, State};
+use crate::limits::PAGE_SIZE;
 use crate::link::PROTOCOL_VERSION;
-use crate::link::framing::{Cursor, fill};
+use crate::link::framing::{Cursor, measure, write};
 use crate::ring::{Consumer, RingError};
 use crate::wire::{Confirm, DATA_HEADER_SIZE, FrameType, Goodbye, Hello, OVERHEAD_SIZE};
 
@@ -56,28 +57,46 @@ impl PrimaryLink {
         if channel.take_heartbeat_due(now_us) {
             return Ok(Some(self.endpoint.finish(channel, now_us, FrameType::Heartbeat, 0, out)));
         }
+        let body_size_max = self.endpoint.body_size_max(channel);
         if let Some(lost) = self.flight.next_lost() {
-            let body = self.endpoint.body(channel, out);
-            let (reached, size) = fill(ring, lost.sequence, lost.start, lost.end, body)?;
+            let (reached, size) = measure(ring, lost.start, lost.end, body_size_max)?;
             if reached != lost.end {
                 return Err(RingError::Entry);
             }
             self.counters.frames_retransmitted += 1;
             self.flight.note_sent_again(lost.sequence, channel.next_packet_number(), now_us);
-            return Ok(Some(self.endpoint.finish(channel, now_us, FrameType::Data, size, out)));
+            let places = (lost.start, lost.end);
+            return self.emit_data(now_us, ring, lost.sequence, places, size, out).map(Some);
         }
         if let Some((sequence, start)) = self.flight.next_new() {
             let end = Cursor::at(ring.available()?.end.min(self.credit));
             if start < end {
-                let room = self.endpoint.body(channel, out).len() - DATA_HEADER_SIZE;
+                let room = body_size_max - DATA_HEADER_SIZE;
                 self.encode_for_frame(ring, start, end.index, room)?;
-                let channel = self.channel.as_mut().expect("a session has a channel");
-                let body = self.endpoint.body(channel, out);
-                let (reached, size) = fill(ring, sequence, start, end, body)?;
+                let (reached, size) = measure(ring, start, end, body_size_max)?;
+                let channel = self.channel.as_ref().expect("a session has a channel");
                 self.flight.note_sent_new(reached, channel.next_packet_number(), now_us);
-                return Ok(Some(self.endpoint.finish(channel, now_us, FrameType::Data, size, out)));
+                let places = (start, reached);
+                return self.emit_data(now_us, ring, sequence, places, size, out).map(Some);
             }
         }
         Ok(None)
+    }
+
+    fn emit_data(
+        &mut self,
+        now_us: u64,
+        ring: &Consumer,
+        sequence: u64,
+        places: (Cursor, Cursor),
+        size: usize,
+        out: &mut [u8],
+    ) -> Result<usize, RingError> {
+        let channel = self.channel.as_mut().expect("a session has a channel");
+        let next = places.1.index;
+        ring.prefetch_heads(next..next.saturating_add(size.div_ceil(PAGE_SIZE) as u64));
+        self.endpoint.seal(channel, now_us, FrameType::Data, size, out, |sealing| {
+            write(ring, sequence, places, size, |bytes| sealing.put(bytes))
+        })
     }
 }

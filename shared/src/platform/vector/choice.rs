@@ -4,9 +4,10 @@ use core::arch::x86_64::{_mm_clflush, _mm_mfence, _rdtsc};
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU8, Ordering};
 
+use super::aegis::CipherMethod;
 use super::compare::{self, CompareMethod};
 use super::copy::{self, CopyMethod};
-use super::features::has_avx2;
+use super::features::{has_avx2, has_vaes};
 use crate::limits::PAGE_SIZE;
 
 /// Pages that are worked on per measurement: what a prefetch gains is lost on a single one.
@@ -44,12 +45,14 @@ macro_rules! chosen {
 
 chosen!(COPY: CopyMethod = [String, Words, Avx2Stream]);
 chosen!(COMPARISON: CompareMethod = [Words, Avx2]);
+chosen!(CIPHER: CipherMethod = [Aes, Vaes]);
 
 /// What was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choices {
     copy: CopyMethod,
     comparison: CompareMethod,
+    cipher: CipherMethod,
 }
 
 /// Aligned to lines only: with the alignment of a page, rustc 1.95 lost the prologue of a function that had
@@ -64,17 +67,20 @@ pub fn choose() -> Choices {
     let copies =
         [(CopyMethod::String, true), (CopyMethod::Words, true), (CopyMethod::Avx2Stream, has_avx2)];
     let comparisons = [(CompareMethod::Words, true), (CompareMethod::Avx2, has_avx2)];
-    let (source, mut target) =
-        (Pages([[1; PAGE_SIZE]; PAGE_COUNT]), Pages([[0; PAGE_SIZE]; PAGE_COUNT]));
+    let source = Pages([[1; PAGE_SIZE]; PAGE_COUNT]);
+    let mut target = Pages([[0; PAGE_SIZE]; PAGE_COUNT]);
     let choices = Choices {
         copy: fastest(copies, |method| {
             let weight = if method.is_streaming() { 1 } else { CACHED_COPY_WEIGHT };
             weight * copy_cycles(method, &source, &mut target)
         }),
         comparison: fastest(comparisons, |method| compare_cycles(method, &source)),
+        // Where it is emulated, it is one block after the other, and no slower.
+        cipher: if has_vaes() { CipherMethod::Vaes } else { CipherMethod::Aes },
     };
     COPY.set(choices.copy);
     COMPARISON.set(choices.comparison);
+    CIPHER.set(choices.cipher);
     choices
 }
 
@@ -100,8 +106,7 @@ fn fastest<M: Copy, const COUNT: usize>(
 }
 
 fn copy_cycles(method: CopyMethod, source: &Pages, target: &mut Pages) -> u64 {
-    forget(source);
-    forget(target);
+    [source, target].into_iter().for_each(forget);
     let start = cycles();
     for (source, target) in source.0.iter().zip(&mut target.0) {
         copy::run(method, source.as_ptr(), target.as_mut_ptr());
@@ -152,6 +157,8 @@ mod tests {
     #[test]
     fn what_is_chosen_is_used() {
         let choices = choose();
-        assert_eq!((COPY.get(), COMPARISON.get()), (choices.copy, choices.comparison));
+        let in_use =
+            Choices { copy: COPY.get(), comparison: COMPARISON.get(), cipher: CIPHER.get() };
+        assert_eq!(in_use, choices);
     }
 }

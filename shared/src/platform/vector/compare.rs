@@ -19,7 +19,7 @@ pub enum CompareMethod {
 }
 
 /// Bytes between two looks at whether a page is still zero.
-const STRIDE_SIZE: usize = 128;
+pub const STRIDE_SIZE: usize = 128;
 /// Bytes whose words have their bits in one word of the answer.
 const GROUP_SIZE: usize = 64 * size_of::<u64>();
 

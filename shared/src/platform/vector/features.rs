@@ -16,6 +16,13 @@ pub fn has_avx2() -> bool {
     has_instructions && extended_control_register() & XMM_AND_YMM_STATE == XMM_AND_YMM_STATE
 }
 
+/// Whether AES instructions can be used on vectors of AVX2.
+pub fn has_vaes() -> bool {
+    // Intel SDM volume 2, CPUID: leaf 7.0 ecx.
+    const VAES: u32 = 1 << 9;
+    has_avx2() && __cpuid_count(7, 0).ecx & VAES != 0
+}
+
 /// The lower half of XCR0: which registers the system saves. OSXSAVE must have been seen.
 fn extended_control_register() -> u32 {
     let lower: u32;

@@ -1,4 +1,4 @@
-//! What is done to whole pages, with the processor's vector instructions where they are the fastest.
+//! What is done to whole pages and frames, with the processor's vector instructions where they are the fastest.
 //!
 //! A page that is copied in the pause is seldom in a cache, and its copy is read next by another
 //! core, so the best copy there streams past the caches. Whether a processor has an instruction says
@@ -6,19 +6,22 @@
 //! [`choose`] measures what the processor has, once, when a program starts; until then, and in
 //! tests, the string instruction and plain words serve.
 //!
-//! There is nothing with AVX-512: of a page that comes from memory, AVX2 already leaves the core waiting.
+//! There is nothing with AVX-512: of a page that comes from memory, AVX2 already leaves the core waiting, for its
+//! encryption too.
 
+mod aegis;
 mod choice;
 mod compare;
 mod copy;
 mod features;
 
+pub use aegis::{KEY_SIZE, NONCE_SIZE, Sealing, Secret, TAG_SIZE};
 pub use choice::{Choices, choose};
 
 use core::sync::atomic::AtomicU64;
 
 use crate::limits::PAGE_SIZE;
-use choice::{COMPARISON, COPY};
+use choice::{CIPHER, COMPARISON, COPY};
 
 /// Words of eight bytes in a page.
 pub const PAGE_WORD_COUNT: usize = PAGE_SIZE / size_of::<u64>();
@@ -49,10 +52,10 @@ pub fn finish_copies() {
     copy::fence();
 }
 
-/// Asks for a page that will be read soon; it comes to the caches while the core does something
-/// else.
-pub fn prefetch(page: &[u8; PAGE_SIZE]) {
-    copy::prefetch(page.as_ptr(), PAGE_SIZE);
+/// Asks for the bytes of a page that tell most pages from zero; they come to the caches while the core does
+/// something else.
+pub fn prefetch_head(page: &[u8; PAGE_SIZE]) {
+    copy::prefetch(page.as_ptr(), compare::STRIDE_SIZE);
 }
 
 /// Asks for the first part of a page that others may write; a copy asks for the rest as it goes on.
@@ -73,4 +76,23 @@ pub fn differing_words(
     right: &[u8; PAGE_SIZE],
 ) -> [u64; PAGE_WORD_COUNT / 64] {
     compare::differing_words(COMPARISON.get(), left, right)
+}
+
+/// Encrypts `body` with AEGIS-128X2 and returns the tag over it and `associated`.
+#[must_use]
+pub fn seal(secret: Secret<'_>, associated: &[u8], body: &mut [u8]) -> [u8; TAG_SIZE] {
+    aegis::seal(CIPHER.get(), secret, associated, body)
+}
+
+/// A body of `out.len()` bytes that is encrypted into `out` while it is put together.
+#[must_use]
+pub fn sealing<'a>(secret: Secret<'_>, associated: &[u8], out: &'a mut [u8]) -> Sealing<'a> {
+    Sealing::new(CIPHER.get(), secret, associated, out)
+}
+
+/// Decrypts what [`seal`] encrypted, and says whether the tag is that of this body and `associated`. If not,
+/// `body` holds nothing of use.
+#[must_use]
+pub fn open(secret: Secret<'_>, associated: &[u8], body: &mut [u8], tag: &[u8; TAG_SIZE]) -> bool {
+    aegis::open(CIPHER.get(), secret, associated, body, tag)
 }
