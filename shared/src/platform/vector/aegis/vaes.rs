@@ -7,9 +7,11 @@ use core::arch::asm;
 
 use super::state::Block;
 use super::word::Word;
+use crate::limits::PAGE_SIZE;
 
-/// Bytes ahead of which the source is asked for, so that what comes from memory is there in time.
-const PREFETCH_SIZE: usize = 2048;
+/// Bytes ahead of which the source is asked for, so that what comes from memory is there in time: a page, as the
+/// next entry of a ring is likely to be the next that is encrypted.
+const PREFETCH_SIZE: usize = PAGE_SIZE;
 
 /// V0 to V7 into ymm0 to ymm7.
 macro_rules! load {
