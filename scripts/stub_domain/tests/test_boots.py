@@ -20,7 +20,7 @@ DEFECTS = {
     "execute-data": r"exception 14 .*: memory that holds no code was executed$",
     "null-pointer": r"exception 14 .*: a null pointer was used$",
     "use-up-stack": r"exception 14 .*: the stack is used up$",
-    "panic": r"at shared/src/platform/stubdom/faults.rs:\d+: a deliberate panic$",
+    "panic": r"at platform/stubdom/faults.rs:\d+: a deliberate panic$",
 }
 
 

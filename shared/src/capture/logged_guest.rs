@@ -10,6 +10,9 @@ use super::scan::Cursor;
 use super::surroundings::Surroundings;
 use crate::xen::GuestPage;
 
+/// Pages that are known ahead of a copy, that one included.
+const LOOKAHEAD: usize = 4;
+
 /// What becomes of the log when it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
@@ -91,13 +94,23 @@ pub fn push_more(
     surroundings: &mut impl Surroundings,
 ) -> Result<u64, CaptureError> {
     let mut pushed_count = 0;
-    let mut after = *cursor;
-    let mut next = after.next(guest.bitmap());
-    while let Some(gfn) = next.filter(|_| pushed_count < page_count) {
+    let mut ahead = *cursor;
+    let mut take = |guest: &dyn LoggedGuest| ahead.next(guest.bitmap()).map(|gfn| (gfn, ahead));
+    let mut upcoming: [_; LOOKAHEAD] = core::array::from_fn(|_| take(guest));
+    while let [Some((gfn, after)), others @ ..] = upcoming
+        && pushed_count < page_count
+    {
         *cursor = after;
-        next = after.next(guest.bitmap());
-        // The next page comes to the caches while this one is copied.
-        if let Some(page) = next.and_then(|gfn| guest.page(gfn)) {
+        let last = take(guest);
+        upcoming.rotate_left(1);
+        upcoming[LOOKAHEAD - 1] = last;
+        let page = |it: Option<(u64, Cursor)>| it.and_then(|(gfn, _)| guest.page(gfn));
+        // While this page is copied, the next one comes to the caches, and the place of one further on is found:
+        // in a large guest that takes as long as the copy.
+        if let Some(page) = page(last) {
+            page.prefetch_line();
+        }
+        if let Some(page) = page(others[0]) {
             page.prefetch();
         }
         pushed_count += u64::from(push_page(guest, gfn, output, surroundings)?);

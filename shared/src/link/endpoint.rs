@@ -167,7 +167,10 @@ impl Endpoint {
     /// size. The body is encrypted as it comes.
     ///
     /// # Errors
-    /// Those of `write`.
+    /// Those of `write`. The packet number is used up all the same.
+    ///
+    /// # Panics
+    /// If `write` puts another number of bytes together.
     pub fn seal<E>(
         &self,
         channel: &mut Channel,

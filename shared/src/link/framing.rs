@@ -212,4 +212,40 @@ mod tests {
         }
         assert_eq!(count, 3);
     }
+
+    /// What the body of a frame comes to when `change` is made between the two looks at the ring.
+    fn written(change: impl FnOnce(&mut Consumer)) -> Result<usize, RingError> {
+        let mut ring = filled_ring(&[4096, 0, 4096, 4096]);
+        let end = Cursor::at(4);
+        let (reached, size) = measure(&ring, Cursor::default(), end, 8900).unwrap();
+        change(&mut ring);
+        let mut left = size;
+        write(&ring, 0, (Cursor::default(), reached), size, |bytes| {
+            let fits = bytes.len() <= left;
+            left -= if fits { bytes.len() } else { 0 };
+            fits
+        })?;
+        Ok(left)
+    }
+
+    #[test]
+    fn an_entry_that_changes_while_it_is_sent_is_an_error_or_of_no_effect() {
+        let page = Entry::raw(EntryKind::Page, 1, 0, 4096);
+        assert_eq!(written(|_| {}), Ok(0));
+        assert_eq!(
+            written(|ring| ring.rewrite(0, &page.encoded(Encoding::Zero, 0))),
+            Err(RingError::Entry)
+        );
+        assert_eq!(
+            written(|ring| ring.rewrite(0, &page.encoded(Encoding::Lz4, 4000))),
+            Err(RingError::Entry)
+        );
+        assert_eq!(written(|ring| ring.rewrite(1, &page)), Err(RingError::Entry));
+        // As many bytes, cut otherwise: a frame that has its size, and that the peer refuses or takes.
+        let both = |ring: &mut Consumer| {
+            ring.rewrite(0, &page.encoded(Encoding::Lz4, 96));
+            ring.rewrite(1, &page.encoded(Encoding::Lz4, 4000));
+        };
+        assert_eq!(written(both), Ok(0));
+    }
 }

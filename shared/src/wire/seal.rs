@@ -76,6 +76,8 @@ fn nonce(packet_number: u64) -> [u8; NONCE_SIZE] {
 
 #[cfg(test)]
 mod tests {
+    use aegis::aegis128x2::Aegis128X2;
+
     use super::super::{ETHERNET_HEADER_SIZE, FrameHeader, FrameType, HEADER_SIZE};
     use super::*;
 
@@ -109,5 +111,25 @@ mod tests {
                 assert!(!sealer.open(&mut frame), "bit {bit}");
             }
         }
+    }
+
+    /// What travels: the packet number is the nonce's first half, and both ways to seal make the same.
+    #[test]
+    fn the_packet_number_is_the_nonce() {
+        let key = core::array::from_fn(|place| u8::try_from(place).unwrap());
+        let text: Vec<u8> = (0..200).collect();
+        let nonce = [8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut expected = text.clone();
+        let tag: [u8; TAG_SIZE] =
+            Aegis128X2::new(&key, &nonce).encrypt_in_place(&mut expected, b"headers");
+        let sealer = Sealer::new(&key);
+        let mut body = text.clone();
+        assert_eq!(sealer.seal(0x0102_0304_0506_0708, b"headers", &mut body), tag);
+        assert_eq!(body, expected);
+        let mut body = vec![0; text.len()];
+        let mut sealing = sealer.sealing(0x0102_0304_0506_0708, b"headers", &mut body);
+        assert!(sealing.put(&text[..70]) && sealing.put(&text[70..]));
+        assert_eq!(sealing.finish(), tag);
+        assert_eq!(body, expected);
     }
 }

@@ -55,6 +55,11 @@ impl<'m> GuestPage<'m> {
         vector::prefetch_start(self.words);
     }
 
+    /// Asks for the page's first line, and so for what the processor needs to find the page.
+    pub fn prefetch_line(&self) {
+        vector::prefetch_line(self.words);
+    }
+
     /// Copies the page into `target`.
     pub fn copy_out(&self, target: &mut [u8; PAGE_SIZE]) {
         vector::copy_page(self.words, target);

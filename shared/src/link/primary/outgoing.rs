@@ -73,6 +73,8 @@ impl PrimaryLink {
             if start < end {
                 let room = body_size_max - DATA_HEADER_SIZE;
                 self.encode_for_frame(ring, start, end.index, room)?;
+                // Nothing goes out unencoded, whatever a broken producer makes of the entries meanwhile.
+                let end = end.min(Cursor::at(self.encoded_index));
                 let (reached, size) = measure(ring, start, end, body_size_max)?;
                 let channel = self.channel.as_ref().expect("a session has a channel");
                 self.flight.note_sent_new(reached, channel.next_packet_number(), now_us);

@@ -3,7 +3,8 @@
 use core::arch::asm;
 use core::arch::x86_64::__cpuid;
 
-/// Lets AVX instructions be used if there are any: `vector` chooses among the ways to copy a page.
+/// Lets AVX instructions be used if there are any: `vector` chooses among the ways to copy a page, and to
+/// encrypt.
 pub fn switch_avx_on() {
     // Intel SDM volume 2, CPUID: leaf 1, bits 26 and 28 of ecx are XSAVE and AVX.
     const XSAVE_AND_AVX: u32 = 1 << 26 | 1 << 28;

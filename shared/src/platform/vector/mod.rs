@@ -3,8 +3,8 @@
 //! A page that is copied in the pause is seldom in a cache, and its copy is read next by another
 //! core, so the best copy there streams past the caches. Whether a processor has an instruction says
 //! little about how fast it is: an emulator takes longer for a vector than for its words. So
-//! [`choose`] measures what the processor has, once, when a program starts; until then, and in
-//! tests, the string instruction and plain words serve.
+//! [`choose`] measures the ways to copy and to compare that the processor has, once, when a program starts; until
+//! then, and in tests, the string instruction, plain words, and AES on one block serve.
 //!
 //! There is nothing with AVX-512: of a page that comes from memory, AVX2 already leaves the core waiting, for its
 //! encryption too.
@@ -63,6 +63,11 @@ pub fn prefetch_start(page: &[AtomicU64; PAGE_WORD_COUNT]) {
     copy::prefetch(page.as_ptr().cast(), copy::PART_SIZE);
 }
 
+/// Asks for the first line of a page that others may write.
+pub fn prefetch_line(page: &[AtomicU64; PAGE_WORD_COUNT]) {
+    copy::prefetch(page.as_ptr().cast(), 1);
+}
+
 /// Whether every byte of a page is zero.
 #[must_use]
 pub fn is_zero(page: &[u8; PAGE_SIZE]) -> bool {
@@ -91,7 +96,7 @@ pub fn sealing<'a>(secret: Secret<'_>, associated: &[u8], out: &'a mut [u8]) -> 
 }
 
 /// Decrypts what [`seal`] encrypted, and says whether the tag is that of this body and `associated`. If not,
-/// `body` holds nothing of use.
+/// `body` is zero.
 #[must_use]
 pub fn open(secret: Secret<'_>, associated: &[u8], body: &mut [u8], tag: &[u8; TAG_SIZE]) -> bool {
     aegis::open(CIPHER.get(), secret, associated, body, tag)

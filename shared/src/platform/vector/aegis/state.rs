@@ -100,15 +100,15 @@ impl State {
         }
     }
 
-    /// The tag, when all of the body has been through.
-    pub fn tag(mut self, associated_size: usize, body_size: usize) -> [u8; TAG_SIZE] {
+    /// The tag, when all of the body has been through. The state is of no more use.
+    pub fn tag(&mut self, associated_size: usize, body_size: usize) -> [u8; TAG_SIZE] {
         let mut sizes = [0; LANE_SIZE];
         sizes[..8].copy_from_slice(&(associated_size as u64 * 8).to_le_bytes());
         sizes[8..].copy_from_slice(&(body_size as u64 * 8).to_le_bytes());
         let sizes = self.words[2].xor(Word::both(&sizes));
         self.mix(&[sizes, sizes, Word::both(&[0; LANE_SIZE])], UPDATES_AT_END);
-        let [first, others @ .., _] = self.words;
-        others.into_iter().fold(first, Word::xor).fold()
+        let [first, others @ .., _] = &self.words;
+        others.iter().fold(*first, |all, &word| all.xor(word)).fold()
     }
 
     /// Updates `count` times with the first two of `inputs`, with the third one added to V3 and V7 each time.
