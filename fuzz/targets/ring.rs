@@ -72,7 +72,7 @@ impl Halves {
             }
             let _ = self.consumer.page(index)[0];
         }
-        self.consumer.prefetch(available.start..u64::MAX);
+        self.consumer.prefetch_heads(available.start..u64::MAX);
     }
 
     fn release(&mut self, count: u8) {

@@ -106,13 +106,8 @@ class Network:
         """Starts a program in one of the namespaces; it ends with the lab."""
         return subprocess.Popen(
             ["ip", "netns", "exec", namespace, *command],
-            preexec_fn=_prepare, text=True, stdin=stdin, stdout=stdout, stderr=stderr,
+            preexec_fn=die_with_parent, text=True, stdin=stdin, stdout=stdout, stderr=stderr,
         )
-
-
-def _prepare() -> None:
-    die_with_parent()
-    take_short_turns()
 
 
 def list_namespaces() -> set[str]:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import struct
 import subprocess
 from collections.abc import Sequence
 
 from lab.settings import LabError
 
 _PR_SET_PDEATHSIG = 1
-# linux/sched/types.h: the first version of `struct sched_attr`; x86-64's number of its system call.
-_SCHED_SETATTR = 314
-_SCHED_ATTR = struct.Struct("=IIQiIQQQ")
-_SLICE_NS = 300_000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -25,17 +20,6 @@ def die_with_parent() -> None:
     The signal follows the *thread* that started it, so long-lived children are started by the main thread.
     """
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def take_short_turns() -> None:
-    """For `preexec_fn`: the process and its threads take a core for a third of a millisecond at a time.
-
-    Two hosts share this machine's cores. The longer each keeps one, the longer the other's processors stand
-    still, which those of a real host do not. Kernels before 6.12 ignore it.
-    """
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, os.SCHED_OTHER, 0, nice, 0, _SLICE_NS, 0, 0)
-    _libc.syscall(_SCHED_SETATTR, 0, attributes, 0)
 
 
 def run(command: Sequence[str], timeout: float = 30.0) -> str:
