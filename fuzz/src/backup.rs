@@ -109,7 +109,7 @@ impl Backup {
             15 => self.leave(),
             16 if input.u8() > 250 => self.commit.control().set_stop(GoodbyeReason::Ended),
             17 if input.u8() > 200 => {
-                self.is_tampered_with = true;
+                (self.is_tampered_with, self.peer.may_be_left) = (true, true);
                 self.hostile.write_chosen(input.u16(), input.near(0));
             }
             17 if input.u8() > 250 => {
@@ -311,6 +311,9 @@ impl Backup {
                 return;
             };
             let heard = self.peer.hear(&mut out[..size]);
+            if self.peer.is_left {
+                return;
+            }
             self.note(&heard);
         }
         panic!("there is no end to what the link sends");
@@ -359,7 +362,7 @@ impl Backup {
     /// Whether the link's process would end.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.link.ending().is_some()
+        self.link.ending().is_some() || self.peer.is_left
     }
 
     /// What holds after every step.

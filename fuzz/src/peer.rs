@@ -83,6 +83,10 @@ pub struct Peer {
     session: Option<Session>,
     /// The number of the next packet.
     pub next_packet: u64,
+    /// The other half of the end under test is hostile, and may give it another key.
+    pub may_be_left: bool,
+    /// It did: nothing of what follows can be read.
+    pub is_left: bool,
 }
 
 impl Peer {
@@ -90,7 +94,7 @@ impl Peer {
     #[must_use]
     pub fn new(side: Side) -> Self {
         let handshake = HandshakeKey::new(&key());
-        Self { side, handshake, session: None, next_packet: 0 }
+        Self { side, handshake, session: None, next_packet: 0, may_be_left: false, is_left: false }
     }
 
     /// The secret with which it takes part in every exchange.
@@ -181,7 +185,8 @@ impl Peer {
         assert_eq!(frame.ethernet.source, self.side.other().address());
         let FrameHeader { frame_type, packet_number, .. } = frame.header;
         if frame_type.is_handshake() {
-            assert!(self.handshake.is_signed(&frame));
+            self.is_left = !self.handshake.is_signed(&frame);
+            assert!(!self.is_left || self.may_be_left, "its handshake is signed");
         } else {
             let session = self.session.as_mut().expect("it sends under a session's keys");
             assert_eq!((frame.header.session, packet_number), (session.number, session.wanted));

@@ -116,7 +116,7 @@ impl Primary {
             12 => self.leave(),
             13 if input.u8() > 250 => self.capture.control().set_stop(GoodbyeReason::Ended),
             14 if input.u8() > 200 => {
-                self.is_tampered_with = true;
+                (self.is_tampered_with, self.peer.may_be_left) = (true, true);
                 self.hostile.write_chosen(input.u16(), input.near(0));
             }
             15 if input.u8() > 250 => {
@@ -304,6 +304,9 @@ impl Primary {
                 self.begin(&out[38..38 + Confirm::SIZE]);
             }
             let heard = self.peer.hear(&mut out[..size]);
+            if self.peer.is_left {
+                return;
+            }
             self.note(&heard, &mut sent_again);
             let sent = self.link.counters().frames_sent - counters.frames_sent;
             assert_eq!(sent, 1);
@@ -358,7 +361,7 @@ impl Primary {
     /// Whether the link's process would end.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.link.ending().is_some()
+        self.link.ending().is_some() || self.peer.is_left
     }
 
     /// What holds after every step.
