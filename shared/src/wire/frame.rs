@@ -3,11 +3,12 @@
 use super::bytes::{Reader, Writer};
 use super::ethernet::{ETHERNET_HEADER_SIZE, EthernetHeader};
 use super::{Malformed, WIRE_VERSION};
+use crate::platform::vector;
 
 /// Bytes of the header between the Ethernet header and the body.
 pub const HEADER_SIZE: usize = 24;
 /// Bytes of the tag behind the body.
-pub const TAG_SIZE: usize = 16;
+pub const TAG_SIZE: usize = vector::TAG_SIZE;
 /// Bytes of the Ethernet payload that are not body.
 pub const OVERHEAD_SIZE: usize = HEADER_SIZE + TAG_SIZE;
 

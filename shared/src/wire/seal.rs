@@ -1,6 +1,6 @@
 //! The AEAD: AEGIS-128X2, in place or while a body is put together.
 //!
-//! It is one AES instruction per four or eight bytes, and nothing else: five to twenty times as fast as
+//! It is one AES instruction per four or eight bytes, and nothing else: several times as fast as
 //! AES-256-GCM, also where the instructions are emulated. Without AES instructions it would need tables,
 //! whose timing tells of the key; the programs refuse such a processor when they start
 //! ([`crate::platform::processor`]).
