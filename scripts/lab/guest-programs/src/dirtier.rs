@@ -1,11 +1,16 @@
 //! Dirties a set number of memory pages per interval, so that a checkpoint has a known amount of work, and
 //! tells whether they hold what was written: a guest that was brought back from a wrong image is found out.
+//!
+//! The pages of an interval are written at its begin; while the gaps in the guest's time are measured, which is
+//! done here between the pages, they are spread over the interval and the rest of it is spent looking.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::gaps::{Meter, Report};
 
 /// Size of a page, in bytes.
 const PAGE_BYTES: usize = 4096;
@@ -28,7 +33,15 @@ pub struct Dirtier {
     interval_ms: AtomicU64,
     pool_pages: AtomicU64,
     rounds: AtomicU64,
-    questions: Mutex<Sender<Sender<Inspection>>>,
+    requests: Mutex<Sender<Request>>,
+}
+
+/// What is asked of the dirtier's thread.
+#[derive(Debug)]
+enum Request {
+    Inspect(Sender<Inspection>),
+    StartMeter { threshold_us: u64 },
+    StopMeter(Sender<Option<Report>>),
 }
 
 /// What a look at the whole pool found.
@@ -45,19 +58,21 @@ struct Pool {
     bytes: Vec<u8>,
     /// The round plus one; 0 is a part that was never written.
     rounds: Vec<u64>,
+    /// The page that was written last.
+    position: usize,
 }
 
 impl Dirtier {
     /// Starts the dirtier's thread at the default rate.
     #[must_use]
     pub fn start() -> Arc<Self> {
-        let (questions, asked) = mpsc::channel();
+        let (requests, asked) = mpsc::channel();
         let dirtier = Arc::new(Self {
             pages: AtomicU64::new(DEFAULT_PAGES),
             interval_ms: AtomicU64::new(DEFAULT_INTERVAL_MS),
             pool_pages: AtomicU64::new(POOL_PAGES_MAX),
             rounds: AtomicU64::new(0),
-            questions: Mutex::new(questions),
+            requests: Mutex::new(requests),
         });
         let worker = Arc::clone(&dirtier);
         thread::spawn(move || worker.run(&asked));
@@ -68,8 +83,26 @@ impl Dirtier {
     #[must_use]
     pub fn inspect(&self) -> Option<Inspection> {
         let (answer, answered) = mpsc::channel();
-        self.questions.lock().unwrap_or_else(PoisonError::into_inner).send(answer).ok()?;
+        self.request(Request::Inspect(answer));
         answered.recv().ok()
+    }
+
+    /// Measures gaps in the guest's time from now on.
+    pub fn start_meter(&self, threshold_us: u64) {
+        self.request(Request::StartMeter { threshold_us });
+    }
+
+    /// Ends a measurement; `None` if there is none, or the thread has ended.
+    #[must_use]
+    pub fn stop_meter(&self) -> Option<Report> {
+        let (answer, answered) = mpsc::channel();
+        self.request(Request::StopMeter(answer));
+        answered.recv().ok()?
+    }
+
+    fn request(&self, request: Request) {
+        // A thread that has ended drops the request, and with it whoever waits for its answer.
+        let _ = self.requests.lock().unwrap_or_else(PoisonError::into_inner).send(request);
     }
 
     /// Sets pages per interval, and among how many they are taken in turn; 0 pages rests.
@@ -86,36 +119,65 @@ impl Dirtier {
         (load(&self.pages), load(&self.interval_ms), load(&self.rounds))
     }
 
-    fn run(&self, asked: &Receiver<Sender<Inspection>>) {
-        let pages_max = usize::try_from(POOL_PAGES_MAX).unwrap_or(1);
-        let mut pool = Pool::new(pages_max);
-        let mut position = 0;
+    fn run(&self, asked: &Receiver<Request>) {
+        let mut pool = Pool::new(usize::try_from(POOL_PAGES_MAX).unwrap_or(1));
+        let mut meter = None;
         let mut due = Instant::now();
         loop {
-            let (pages, interval_ms, round) = self.state();
-            let pool_pages = usize::try_from(self.pool_pages.load(Ordering::Relaxed)).unwrap_or(1);
-            for _ in 0..pages {
-                position = (position + 1) % pool_pages;
-                pool.dirty(position, round);
-            }
-            self.rounds.store(round + 1, Ordering::Relaxed);
-            while let Ok(answer) = asked.try_recv() {
+            due = self.round(&mut pool, meter.as_mut(), due);
+            while let Ok(request) = asked.try_recv() {
                 // Whoever asked may have gone; then nobody misses the answer.
-                let _ = answer.send(pool.inspect());
-            }
-            due += Duration::from_millis(interval_ms);
-            match due.checked_duration_since(Instant::now()) {
-                Some(rest) => thread::sleep(rest),
-                // Late by more than the interval: take up the pace again rather than catch up.
-                None => due = Instant::now(),
+                match request {
+                    Request::Inspect(answer) => drop(answer.send(pool.inspect())),
+                    Request::StartMeter { threshold_us } => {
+                        meter = Some(Meter::start(threshold_us))
+                    }
+                    Request::StopMeter(answer) => {
+                        drop(answer.send(meter.take().map(Meter::finish)));
+                    }
+                }
             }
         }
+    }
+
+    /// Writes the pages of one interval, which begins at `due`; tells when the next one does.
+    fn round(&self, pool: &mut Pool, mut meter: Option<&mut Meter>, due: Instant) -> Instant {
+        let (pages, interval_ms, round) = self.state();
+        let pool_pages = usize::try_from(self.pool_pages.load(Ordering::Relaxed)).unwrap_or(1);
+        let interval = Duration::from_millis(interval_ms);
+        for page in 0..u32::try_from(pages).unwrap_or(u32::MAX) {
+            if let Some(meter) = meter.as_mut() {
+                let page_due = due + interval * page / u32::try_from(pages).unwrap_or(u32::MAX);
+                while meter.look() < page_due {}
+                meter.note_page();
+            }
+            pool.dirty_next(pool_pages, round);
+        }
+        self.rounds.store(round + 1, Ordering::Relaxed);
+        let next_due = due + interval;
+        match meter {
+            Some(meter) => while meter.look() < next_due {},
+            None => thread::sleep(next_due.saturating_duration_since(Instant::now())),
+        }
+        // Late by more than the interval: take up the pace again rather than catch up.
+        let now = Instant::now();
+        if now > next_due + interval { now } else { next_due }
     }
 }
 
 impl Pool {
     fn new(pages: usize) -> Self {
-        Self { bytes: vec![0; PAGE_BYTES * pages], rounds: vec![0; PARTS_PER_PAGE * pages] }
+        Self {
+            bytes: vec![0; PAGE_BYTES * pages],
+            rounds: vec![0; PARTS_PER_PAGE * pages],
+            position: 0,
+        }
+    }
+
+    /// Writes to the next page of the first `page_count`, taken in turn.
+    fn dirty_next(&mut self, page_count: usize, round: u64) {
+        self.position = (self.position + 1) % page_count;
+        self.dirty(self.position, round);
     }
 
     /// Changes an eighth of a page, at a place that moves: compressible as a change, never the same twice.

@@ -1,15 +1,12 @@
-//! The gap meter: spins on the clock and notes every hole in it.
+//! The gap meter: reads the clocks again and again, and notes every hole in them.
 //!
-//! A hole is time in which the guest did not run: the hypervisor had paused it, or another thread had the
-//! processor. The thread raises its own priority a little, so that the second kind stays short, and no more:
-//! a guest whose own suspend path starves would look worse than it is.
+//! A hole is time in which the guest did not run: the hypervisor had paused it, or was at work for it. Whoever
+//! has a meter looks at it as often as it can, between its other work: a thread of its own would take the
+//! holes for the hypervisor's in which the guest's scheduler runs the other threads.
 //! The monotonic clock stands still while a guest is suspended by its own consent, so the wall clock is read
 //! too, and a hole is as long as the longer of both says.
 
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Holes kept; later ones only count. An hour of 25 ms epochs.
@@ -29,68 +26,72 @@ pub struct Hole {
 pub struct Report {
     /// Length of the measurement.
     pub elapsed_us: u64,
+    /// Pages that were written meanwhile.
+    pub page_count: u64,
     /// Holes that were longer than the threshold.
     pub count: u64,
     /// The first of them, in the order of their coming.
     pub holes: Vec<Hole>,
 }
 
-/// A measurement that is under way.
+/// A measurement that is under way, in the thread that looks at it.
 #[derive(Debug)]
 pub struct Meter {
-    stop: Arc<AtomicBool>,
-    report: Arc<Mutex<Report>>,
-    thread: thread::JoinHandle<()>,
+    threshold: Duration,
+    start: Instant,
+    last: Instant,
+    last_wall: SystemTime,
+    report: Report,
 }
 
 impl Meter {
-    /// Starts to spin; holes longer than the threshold are noted.
+    /// Begins; holes longer than the threshold are noted. The thread's priority is raised a little, so that
+    /// other threads of the guest make few holes, and no more: a guest whose own suspend path starves would
+    /// look worse than it is.
     #[must_use]
     pub fn start(threshold_us: u64) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let report = Arc::new(Mutex::new(Report::default()));
-        let (stop_seen, report_written) = (Arc::clone(&stop), Arc::clone(&report));
-        let thread = thread::spawn(move || {
-            raise_own_priority();
-            let measured = spin(&stop_seen, Duration::from_micros(threshold_us));
-            *report_written.lock().unwrap_or_else(PoisonError::into_inner) = measured;
-        });
-        Self { stop, report, thread }
+        set_own_niceness(-5);
+        let start = Instant::now();
+        Self {
+            threshold: Duration::from_micros(threshold_us),
+            start,
+            last: start,
+            last_wall: SystemTime::now(),
+            report: Report { holes: Vec::with_capacity(HOLES_MAX), ..Report::default() },
+        }
+    }
+
+    /// Reads the clocks: the time since the last look is a hole if it was long. Tells the time.
+    pub fn look(&mut self) -> Instant {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        // A wall clock that was set back says nothing.
+        let wall_gap = wall.duration_since(self.last_wall).unwrap_or_default();
+        let gap = now.duration_since(self.last).max(wall_gap);
+        (self.last, self.last_wall) = (now, wall);
+        if gap > self.threshold {
+            self.report.count += 1;
+            if self.report.holes.len() < HOLES_MAX {
+                let at_us = microseconds(now.duration_since(self.start).saturating_sub(gap));
+                self.report.holes.push(Hole { at_us, length_us: microseconds(gap) });
+            }
+            // Read anew after a hole, which may have been between the two readings and would count twice.
+            (self.last, self.last_wall) = (Instant::now(), SystemTime::now());
+        }
+        self.last
+    }
+
+    /// Notes that a page was written.
+    pub fn note_page(&mut self) {
+        self.report.page_count += 1;
     }
 
     /// Ends the measurement and returns what it saw.
     #[must_use]
-    pub fn finish(self) -> Report {
-        self.stop.store(true, Ordering::Relaxed);
-        // A panic of the spinner leaves an empty report, which the reader sees by its elapsed time.
-        let _ = self.thread.join();
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn finish(mut self) -> Report {
+        self.report.elapsed_us = microseconds(self.start.elapsed());
+        set_own_niceness(0);
+        self.report
     }
-}
-
-fn spin(stop: &AtomicBool, threshold: Duration) -> Report {
-    let mut report = Report { holes: Vec::with_capacity(4096), ..Report::default() };
-    let start = Instant::now();
-    let mut last = start;
-    let mut last_wall = SystemTime::now();
-    while !stop.load(Ordering::Relaxed) {
-        let (now, wall) = (Instant::now(), SystemTime::now());
-        // A wall clock that was set back says nothing.
-        let wall_gap = wall.duration_since(last_wall).unwrap_or_default();
-        let gap = now.duration_since(last).max(wall_gap);
-        if gap > threshold {
-            report.count += 1;
-            if report.holes.len() < HOLES_MAX {
-                let at_us = microseconds(last.duration_since(start));
-                report.holes.push(Hole { at_us, length_us: microseconds(gap) });
-            }
-        }
-        // Read anew after a hole, which may have been between the two readings and would count twice.
-        (last, last_wall) =
-            if gap > threshold { (Instant::now(), SystemTime::now()) } else { (now, wall) };
-    }
-    report.elapsed_us = microseconds(start.elapsed());
-    report
 }
 
 fn microseconds(duration: Duration) -> u64 {
@@ -98,10 +99,12 @@ fn microseconds(duration: Duration) -> u64 {
 }
 
 /// Busybox's renice works on one thread when given the thread's number, which std can only read here.
-fn raise_own_priority() {
+fn set_own_niceness(niceness: i32) {
     let Ok(link) = std::fs::read_link("/proc/thread-self") else { return };
     if let Some(thread) = link.file_name().and_then(|name| name.to_str()) {
-        // Without the priority the measurement still runs, with more holes of the second kind.
-        let _ = Command::new("/bin/busybox").args(["renice", "-n", "-5", "-p", thread]).status();
+        // Without the priority the measurement still runs, with more holes of the guest's own.
+        let _ = Command::new("/bin/busybox")
+            .args(["renice", "-n", &niceness.to_string(), "-p", thread])
+            .status();
     }
 }

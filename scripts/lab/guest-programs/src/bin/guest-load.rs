@@ -6,13 +6,13 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use guest_programs::dirtier::{Dirtier, Inspection, POOL_PAGES_MAX};
-use guest_programs::gaps::{Meter, Report};
+use guest_programs::gaps::Report;
 use guest_programs::stream::{PAYLOAD_BYTES_MAX, Reader, Writer};
 
 const SINK_BUFFER_BYTES: usize = 64 << 10;
@@ -20,7 +20,6 @@ const SINK_BUFFER_BYTES: usize = 64 << 10;
 /// What the whole program shares.
 struct Guest {
     dirtier: Arc<Dirtier>,
-    meter: Mutex<Option<Meter>>,
     sunk_bytes: AtomicU64,
     started: Instant,
 }
@@ -28,7 +27,6 @@ struct Guest {
 fn main() -> io::Result<()> {
     let guest = Arc::new(Guest {
         dirtier: Dirtier::start(),
-        meter: Mutex::new(None),
         sunk_bytes: AtomicU64::new(0),
         started: Instant::now(),
     });
@@ -88,16 +86,12 @@ fn answer(guest: &Guest, line: &str) -> String {
             None => "error: the dirtier has ended\n".to_owned(),
         },
         (Some("gaps"), Some("start")) => {
-            let meter = Meter::start(number(2).unwrap_or(2000));
-            let mut slot = guest.meter.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(previous) = slot.replace(meter) {
-                let _ = previous.finish();
-            }
+            guest.dirtier.start_meter(number(2).unwrap_or(2000));
             "ok\n".to_owned()
         }
         (Some("gaps"), Some("stop")) => {
-            let meter = guest.meter.lock().unwrap_or_else(PoisonError::into_inner).take();
-            meter.map_or("error: no measurement\n".to_owned(), |meter| describe(&meter.finish()))
+            let report = guest.dirtier.stop_meter();
+            report.map_or("error: no measurement\n".to_owned(), |report| describe(&report))
         }
         _ => "error: info | dirty PAGES INTERVAL_MS [POOL_PAGES] | inspect | gaps start [THRESHOLD_US] | \
               gaps stop\n"
@@ -115,7 +109,8 @@ fn info(guest: &Guest) -> String {
 }
 
 fn describe(report: &Report) -> String {
-    let mut text = format!("elapsed_us={} count={}\n", report.elapsed_us, report.count);
+    let Report { elapsed_us, page_count, count, .. } = report;
+    let mut text = format!("elapsed_us={elapsed_us} pages={page_count} count={count}\n");
     for hole in &report.holes {
         text.push_str(&format!("{} {}\n", hole.at_us, hole.length_us));
     }
