@@ -2,8 +2,12 @@
 //! measures for the others.
 //!
 //! The parts know nothing of one another: `predrain` makes passes, `pacing` knows what they cost,
-//! `log_policy` decides whether a pause cleans the log. A [`Drain`] keeps them together for whoever
+//! `log_policy` decides whether a checkpoint cleans the log. A [`Drain`] keeps them together for whoever
 //! takes the checkpoints, of a domain or of a rehearsed guest.
+//!
+//! A log that is to be cleaned is cleaned by a pass right before the pause. What the pass copies the pause
+//! need not, and what the guest pays for the cleaning, in hypercalls and faults, it pays while it runs: its
+//! gap is not the pause and that together.
 
 use super::error::CaptureError;
 use super::log_policy::LogPolicy;
@@ -39,6 +43,8 @@ pub struct Drain {
     pre_drain: PreDrain,
     pacing: Pacing,
     log_policy: LogPolicy,
+    /// What `log_policy` decided for the next checkpoint.
+    decided: Option<Reading>,
 }
 
 impl Drain {
@@ -50,6 +56,7 @@ impl Drain {
             pre_drain: PreDrain::new(early_entry_count_max),
             pacing: Pacing::new(options.pause_target_us),
             log_policy: LogPolicy::default(),
+            decided: None,
         }
     }
 
@@ -57,6 +64,7 @@ impl Drain {
     pub fn start_over(&mut self, early_entry_count_max: u64) {
         self.pre_drain = PreDrain::new(early_entry_count_max);
         self.log_policy = LogPolicy::default();
+        self.decided = None;
     }
 
     /// Does a bounded amount of what is to be done before the next checkpoint.
@@ -71,7 +79,14 @@ impl Drain {
         surroundings: &mut impl Surroundings,
     ) -> Result<Step, CaptureError> {
         let passes_before = self.pass_count();
-        let step = self.pre_drain.step(guest, &mut self.pacing, output, due, surroundings)?;
+        let mut step = self.pre_drain.step(guest, &mut self.pacing, output, due, surroundings)?;
+        if step == Step::Ready
+            && self.options.may_keep_log
+            && self.decide() == Reading::Clean
+            && self.pre_drain.try_pass(guest, output, due.now_us)?
+        {
+            step = Step::Working;
+        }
         if self.pass_count() != passes_before {
             self.log_policy.note_cleaned();
         }
@@ -106,10 +121,9 @@ impl Drain {
         guest: &mut dyn LoggedGuest,
         forced: Option<Reading>,
     ) -> Result<(), CaptureError> {
-        let found_count = self.pre_drain.found_count();
         let reading = match forced {
             Some(reading) => reading,
-            None if self.options.may_keep_log => self.log_policy.decide(found_count),
+            None if self.options.may_keep_log => self.decide(),
             None => Reading::Clean,
         };
         guest.read_log(reading)?;
@@ -117,6 +131,16 @@ impl Drain {
             self.log_policy.note_cleaned();
         }
         Ok(())
+    }
+
+    /// What becomes of the log at the next checkpoint. One that was cleaned since the last checkpoint names
+    /// little that is copied for nothing, and is kept.
+    fn decide(&mut self) -> Reading {
+        if self.pass_count() > 0 {
+            return Reading::Keep;
+        }
+        let found_count = self.pre_drain.found_count();
+        *self.decided.get_or_insert_with(|| self.log_policy.decide(found_count))
     }
 
     /// Copies the pages that the log named, of a guest that is paused.
@@ -143,6 +167,7 @@ impl Drain {
 
     /// The checkpoint was taken: what was copied early for it.
     pub fn take_report(&mut self) -> PreDrainReport {
+        self.decided = None;
         self.pre_drain.take_report()
     }
 }

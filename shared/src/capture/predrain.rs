@@ -251,14 +251,39 @@ impl PreDrain {
             return Ok(no_room);
         }
         if is_pass_wanted {
-            guest.read_log(Reading::Clean)?;
-            self.is_found_still = false;
-            self.report.pass_count += 1;
-            self.newest = Pass { cleaned_us: due.now_us, ..Pass::default() };
-            self.pass = Some(Cursor::default());
+            self.begin_pass(guest, due.now_us)?;
             return Ok(Step::Working);
         }
         Ok(if is_due { Step::Ready } else { Step::Wait { until_us: due.at_us } })
+    }
+
+    fn begin_pass(&mut self, guest: &mut dyn LoggedGuest, now_us: u64) -> Result<(), CaptureError> {
+        guest.read_log(Reading::Clean)?;
+        self.is_found_still = false;
+        self.report.pass_count += 1;
+        self.newest = Pass { cleaned_us: now_us, ..Pass::default() };
+        self.pass = Some(Cursor::default());
+        Ok(())
+    }
+
+    /// Begins a pass where none was wanted, before a checkpoint that was found ready; false when there
+    /// was one already, or it would not fit.
+    ///
+    /// # Errors
+    /// The ring's and the guest's.
+    pub fn try_pass(
+        &mut self,
+        guest: &mut dyn LoggedGuest,
+        output: &mut EpochOutput<'_>,
+        now_us: u64,
+    ) -> Result<bool, CaptureError> {
+        let is_possible = self.report.pass_count == 0
+            && self.found_count <= self.entry_count_max
+            && has_room(output, self.found_count * PASS_ROOM / 2)?;
+        if is_possible {
+            self.begin_pass(guest, now_us)?;
+        }
+        Ok(is_possible)
     }
 
     /// Counts what the log names now; true when a pass over it is worth while.
