@@ -5,7 +5,7 @@
 //! `log_policy` decides whether a checkpoint cleans the log. A [`Drain`] keeps them together for whoever
 //! takes the checkpoints, of a domain or of a rehearsed guest.
 //!
-//! A log that is to be cleaned is cleaned by a pass right before the pause. What the pass copies the pause
+//! A log that is to be cleaned is cleaned by a pass a moment before the pause. What the pass copies the pause
 //! need not, and what the guest pays for the cleaning, in hypercalls and faults, it pays while it runs: its
 //! gap is not the pause and that together.
 
@@ -80,8 +80,8 @@ impl Drain {
     ) -> Result<Step, CaptureError> {
         let passes_before = self.pass_count();
         let mut step = self.pre_drain.step(guest, &mut self.pacing, output, due, surroundings)?;
-        if step == Step::Ready
-            && self.options.may_keep_log
+        if self.options.may_keep_log
+            && self.pre_drain.is_between_passes()
             && self.decide() == Reading::Clean
             && self.pre_drain.try_pass(guest, output, due.now_us)?
         {

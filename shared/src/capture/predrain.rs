@@ -128,6 +128,12 @@ impl PreDrain {
         self.found_count
     }
 
+    /// Whether it is known what the log names, and no pass is under way.
+    #[must_use]
+    pub const fn is_between_passes(&self) -> bool {
+        !self.is_first_look && self.pass.is_none()
+    }
+
     /// What was done so far for the next checkpoint.
     #[must_use]
     pub const fn report(&self) -> PreDrainReport {
