@@ -100,7 +100,8 @@ pub const fn early_entry_count_max(page_count: u64) -> u64 {
 }
 
 /// What a fault on a page after the log was cleaned costs the guest, in copies of a page: on hardware
-/// some 2 us (exit, p2m lock, TLB flush) against 0.3 us, in an emulator 20 us against 2 us.
+/// some 2 us (exit, p2m lock, TLB flush) against 0.3 us; in the lab's emulator far more, which is not
+/// what this is for.
 pub const REFAULT_COST_PAGE_COUNT: u64 = 8;
 
 /// Epochs after which the log is cleaned even if that does not seem to pay, to see what the guest

@@ -171,3 +171,7 @@ impl Drain {
         self.pre_drain.take_report()
     }
 }
+
+#[cfg(test)]
+#[path = "drain_tests.rs"]
+mod tests;

@@ -2,12 +2,11 @@
 //!
 //! A [`Capture`] is made of a running domain; per epoch it pauses the guest, copies what changed
 //! straight into the page ring, and lets it run. Of the pages that `drain` brings into an epoch,
-//! `predrain` copies some before, when the pause
-//! would be too long otherwise (`pacing`); `log_policy` weighs what each reading of the dirty log
-//! costs the guest. `logged_guest` is what both need of a guest, be it Xen's or a rehearsed one.
-//! `scan` walks bitmaps; `discovery`
-//! finds, by looking, where the guest keeps the structures that it shares with Xen;
-//! `xenstore_traffic` knows when no request of the guest is open. These are functions of pages
+//! `predrain` copies some before, when the pause would be too long otherwise (`pacing`, `way`), or
+//! when the dirty log is to be cleaned: `log_policy` weighs what that costs the guest.
+//! `logged_guest` is what all of them need of a guest, be it Xen's or a rehearsed one. `scan` walks
+//! bitmaps; `discovery` finds, by looking, where the guest keeps the structures that it shares with
+//! Xen; `xenstore_traffic` knows when no request of the guest is open. These are functions of pages
 //! and numbers. The rest asks Xen and moves pages; when to do so, and what becomes of the gate
 //! and the link, is the caller's business.
 
@@ -34,6 +33,9 @@ pub mod scan;
 mod session;
 mod shared_pages;
 mod surroundings;
+#[cfg(test)]
+mod test_guest;
+pub mod way;
 pub mod xenstore_traffic;
 
 pub use checkpoint::CheckpointReport;

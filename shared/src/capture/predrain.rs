@@ -13,6 +13,7 @@ use super::output::EpochOutput;
 use super::pacing::Pacing;
 use super::scan::Cursor;
 use super::surroundings::Surroundings;
+use super::way::Way;
 use crate::limits::{PASS_COUNT_MAX, PASS_STEP_PAGE_COUNT, RING_PAUSE_ENTRY_COUNT};
 
 /// A look at the log that is older than this says little of it any more.
@@ -91,14 +92,6 @@ struct Pass {
     /// Pages copied, and the nanoseconds that the copies alone took.
     page_count: u64,
     copying_ns: u64,
-}
-
-/// The way of the last checkpoint to the backup and back.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    Begins,
-    Watched { entry_count: u64, since_us: u64 },
-    Over,
 }
 
 impl PreDrain {
@@ -180,7 +173,11 @@ impl PreDrain {
         due: Due,
         surroundings: &mut impl Surroundings,
     ) -> Result<Step, CaptureError> {
-        self.watch_way(pacing, output, due)?;
+        if due.at_us != self.due_us {
+            self.interval_us = due.at_us.saturating_sub(self.due_us);
+            self.due_us = due.at_us;
+        }
+        self.way.watch(pacing, output, due)?;
         let step = match self.pass.take() {
             Some(cursor) => self.go_on(cursor, guest, pacing, output, due, surroundings)?,
             None => self.next(guest, pacing, output, due)?,
@@ -194,31 +191,6 @@ impl PreDrain {
         };
         surroundings.set_urgent(is_urgent);
         Ok(step)
-    }
-
-    /// Measures how long what is in the ring after a checkpoint takes until it is acknowledged.
-    fn watch_way(
-        &mut self,
-        pacing: &mut Pacing,
-        output: &mut EpochOutput<'_>,
-        due: Due,
-    ) -> Result<(), CaptureError> {
-        if due.at_us != self.due_us {
-            self.interval_us = due.at_us.saturating_sub(self.due_us);
-            self.due_us = due.at_us;
-        }
-        match self.way {
-            Way::Begins if !due.is_acknowledged => {
-                let entry_count = output.capacity() - output.free_entry_count()?;
-                self.way = Way::Watched { entry_count, since_us: due.now_us };
-            }
-            Way::Watched { entry_count, since_us } if due.is_acknowledged => {
-                pacing.note_way(entry_count, due.now_us.saturating_sub(since_us) * 1000);
-                self.way = Way::Over;
-            }
-            _ => {}
-        }
-        Ok(())
     }
 
     /// Begins a pass, or tells what to wait for.
