@@ -1,14 +1,15 @@
 //! How a guest's pages get from its log into epochs: early copies, the pause, and what each of them
 //! measures for the others.
 //!
-//! The parts know nothing of one another: `predrain` makes passes, `pacing` knows what they cost,
-//! `log_policy` decides whether a checkpoint cleans the log. A [`Drain`] keeps them together for whoever
-//! takes the checkpoints, of a domain or of a rehearsed guest.
+//! The parts know little of one another: `predrain` makes passes, `costs` knows what they cost and decides
+//! whether a checkpoint has the log cleaned. A [`Drain`] keeps them together for whoever takes the
+//! checkpoints, of a domain or of a rehearsed guest.
 //!
-//! A log that is to be cleaned is cleaned by a pass a moment before the pause. What the pass copies the pause
-//! need not, and what the guest pays for the cleaning, in hypercalls and faults, it pays while it runs: its
-//! gap is not the pause and that together.
+//! A log that is to be cleaned is cleaned by a pass a moment before the pause where that is possible. What
+//! the pass copies the pause need not, and what the guest pays for the cleaning, in hypercalls and faults, it
+//! pays while it runs: its gap is not the pause and that together.
 
+use super::costs::Costs;
 use super::error::CaptureError;
 use super::log_policy::LogPolicy;
 use super::logged_guest::{LoggedGuest, Reading, push_all};
@@ -39,32 +40,25 @@ pub struct DrainOptions {
 /// The copying of one guest's pages.
 #[derive(Debug)]
 pub struct Drain {
-    options: DrainOptions,
     pre_drain: PreDrain,
-    pacing: Pacing,
-    log_policy: LogPolicy,
-    /// What `log_policy` decided for the next checkpoint.
-    decided: Option<Reading>,
+    costs: Costs,
 }
 
 impl Drain {
     /// With at most `early_entry_count_max` entries of an epoch copied before its pause.
     #[must_use]
     pub fn new(options: DrainOptions, early_entry_count_max: u64) -> Self {
+        let log_policy = options.may_keep_log.then(LogPolicy::default);
         Self {
-            options,
             pre_drain: PreDrain::new(early_entry_count_max),
-            pacing: Pacing::new(options.pause_target_us),
-            log_policy: LogPolicy::default(),
-            decided: None,
+            costs: Costs::new(Pacing::new(options.pause_target_us), log_policy),
         }
     }
 
     /// The log begins anew, in another session; what pauses cost stays known.
     pub fn start_over(&mut self, early_entry_count_max: u64) {
         self.pre_drain = PreDrain::new(early_entry_count_max);
-        self.log_policy = LogPolicy::default();
-        self.decided = None;
+        self.costs.start_over();
     }
 
     /// Does a bounded amount of what is to be done before the next checkpoint.
@@ -79,16 +73,9 @@ impl Drain {
         surroundings: &mut impl Surroundings,
     ) -> Result<Step, CaptureError> {
         let passes_before = self.pass_count();
-        let mut step = self.pre_drain.step(guest, &mut self.pacing, output, due, surroundings)?;
-        if self.options.may_keep_log
-            && self.pre_drain.is_between_passes()
-            && self.decide() == Reading::Clean
-            && self.pre_drain.try_pass(guest, output, due.now_us)?
-        {
-            step = Step::Working;
-        }
+        let step = self.pre_drain.step(guest, &mut self.costs, output, due, surroundings)?;
         if self.pass_count() != passes_before {
-            self.log_policy.note_cleaned();
+            self.costs.note_cleaned();
         }
         Ok(step)
     }
@@ -121,26 +108,19 @@ impl Drain {
         guest: &mut dyn LoggedGuest,
         forced: Option<Reading>,
     ) -> Result<(), CaptureError> {
+        let has_policy = self.costs.log_policy.is_some();
         let reading = match forced {
             Some(reading) => reading,
-            None if self.options.may_keep_log => self.decide(),
-            None => Reading::Clean,
+            None if !has_policy => Reading::Clean,
+            // It was cleaned since the last checkpoint.
+            None if self.pass_count() > 0 => Reading::Keep,
+            None => self.costs.decide(self.pre_drain.found_count()),
         };
         guest.read_log(reading)?;
         if reading == Reading::Clean {
-            self.log_policy.note_cleaned();
+            self.costs.note_cleaned();
         }
         Ok(())
-    }
-
-    /// What becomes of the log at the next checkpoint. One that was cleaned since the last checkpoint names
-    /// little that is copied for nothing, and is kept.
-    fn decide(&mut self) -> Reading {
-        if self.pass_count() > 0 {
-            return Reading::Keep;
-        }
-        let found_count = self.pre_drain.found_count();
-        *self.decided.get_or_insert_with(|| self.log_policy.decide(found_count))
     }
 
     /// Copies the pages that the log named, of a guest that is paused.
@@ -156,18 +136,18 @@ impl Drain {
         let started_ns = surroundings.now_ns();
         let page_count = push_all(guest, output, surroundings)?;
         let elapsed_ns = surroundings.now_ns().saturating_sub(started_ns);
-        self.pacing.note_copied(page_count, elapsed_ns);
+        self.costs.pacing.note_copied(page_count, elapsed_ns);
         Ok(Copied { page_count, elapsed_ns })
     }
 
     /// Notes a pause of `pause_ns`, in which `copied` was copied.
     pub fn note_pause(&mut self, pause_ns: u64, copied: Copied) {
-        self.pacing.note_pause(pause_ns, copied.elapsed_ns);
+        self.costs.pacing.note_pause(pause_ns, copied.elapsed_ns);
     }
 
     /// The checkpoint was taken: what was copied early for it.
     pub fn take_report(&mut self) -> PreDrainReport {
-        self.decided = None;
+        self.costs.begin_epoch();
         self.pre_drain.take_report()
     }
 }

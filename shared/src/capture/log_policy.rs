@@ -21,7 +21,7 @@ const CLEANINGS_MAX: u32 = 16;
 pub struct LogPolicy {
     /// Pages that it writes in an epoch, as of the last epoch that began with an empty log.
     written_count: u64,
-    /// Pages that the log named at the last checkpoint; 0 when it was cleaned there.
+    /// Pages that the log named at the last decision; 0 when it was cleaned since.
     known_count: u64,
     /// Epochs since the log was cleaned.
     kept_epoch_count: u32,
@@ -33,7 +33,7 @@ pub struct LogPolicy {
 }
 
 impl LogPolicy {
-    /// Decides for a checkpoint at which the log names `logged_count` pages.
+    /// Decides for a checkpoint; the log names `logged_count` pages now, which is shortly before it.
     pub fn decide(&mut self, logged_count: u64) -> Reading {
         if self.kept_epoch_count == 0 {
             self.written_count = logged_count;
@@ -63,7 +63,13 @@ impl LogPolicy {
         Reading::Keep
     }
 
-    /// Notes that the log was cleaned otherwise than by a checkpoint.
+    /// Whether the next decision can be [`Reading::Clean`] at all.
+    #[must_use]
+    pub const fn may_clean(&self) -> bool {
+        self.kept_epoch_count > 0 || self.cleanings > 0
+    }
+
+    /// Notes that the log was cleaned.
     pub fn note_cleaned(&mut self) {
         (self.known_count, self.kept_epoch_count, self.wasted_count) = (0, 0, 0);
     }

@@ -3,7 +3,7 @@
 //! A [`Capture`] is made of a running domain; per epoch it pauses the guest, copies what changed
 //! straight into the page ring, and lets it run. Of the pages that `drain` brings into an epoch,
 //! `predrain` copies some before, when the pause would be too long otherwise (`pacing`, `way`), or
-//! when the dirty log is to be cleaned: `log_policy` weighs what that costs the guest.
+//! when the dirty log is to be cleaned: `log_policy` weighs what that costs the guest (`costs`).
 //! `logged_guest` is what all of them need of a guest, be it Xen's or a rehearsed one. `scan` walks
 //! bitmaps; `discovery` finds, by looking, where the guest keeps the structures that it shares with
 //! Xen; `xenstore_traffic` knows when no request of the guest is open. These are functions of pages
@@ -11,6 +11,7 @@
 //! and the link, is the caller's business.
 
 mod checkpoint;
+pub mod costs;
 pub mod discovery;
 mod domain_log;
 pub mod drain;

@@ -76,24 +76,30 @@ impl Pacing {
         pages.clamp(BUDGET_PAGE_COUNT_MIN, TAIL_PAGE_COUNT_MAX)
     }
 
-    /// Microseconds before the checkpoint at which copying `page_count` pages early must begin, of a
-    /// guest that writes so many in `interval_us`.
-    ///
-    /// That is as late as possible, so that little is written to them again, but early enough for
-    /// them to be on the backup when the pause begins, as far as what is written meanwhile fits into
-    /// the pause: the guest's output waits for whatever is not.
+    /// Microseconds that a guest is given after its log was cleaned, before it is paused.
     #[must_use]
-    pub fn lead_us(&self, page_count: u64, interval_us: u64) -> u64 {
-        let tail_count = self.tail_page_count_max();
-        let settling_us = (self.fixed_ns * SETTLING_PAUSES / 1000).min(interval_us / 2);
-        if page_count <= tail_count {
-            return settling_us;
-        }
+    pub fn settling_us(&self, interval_us: u64) -> u64 {
+        (self.fixed_ns * SETTLING_PAUSES / 1000).min(interval_us / 2)
+    }
+
+    /// Microseconds before the checkpoint at which copying `page_count` pages early must begin, of a
+    /// guest that writes so many in `interval_us`: 0 when all of them may be left to the pause, unless the
+    /// log may have to be cleaned before it.
+    ///
+    /// That is as late as possible, so that little is written to them again, but early enough for the
+    /// guest to settle, and for them to be on the backup when the pause begins, as far as what is written
+    /// meanwhile fits into the pause: the guest's output waits for whatever is not.
+    #[must_use]
+    pub fn lead_us(&self, page_count: u64, interval_us: u64, may_clean: bool) -> u64 {
         let of_units = |units: u64| page_count.saturating_mul(units) / PAGE_NS_UNIT / 1000;
-        let spare_us = interval_us.saturating_mul(tail_count) / page_count / 2;
         // What is written meanwhile takes a second, shorter pass.
-        let copying_us = of_units(self.page_ns_units * 5 / 4);
-        copying_us.max(of_units(self.way_ns_units).min(spare_us)).max(settling_us)
+        let copying_us = of_units(self.page_ns_units * 5 / 4) + self.settling_us(interval_us);
+        let tail_count = self.tail_page_count_max();
+        if page_count <= tail_count {
+            return if may_clean { copying_us } else { 0 };
+        }
+        let spare_us = interval_us.saturating_mul(tail_count) / page_count / 2;
+        copying_us.max(of_units(self.way_ns_units).min(spare_us))
     }
 }
 
@@ -120,9 +126,17 @@ mod tests {
     fn the_budget_is_what_the_target_leaves() {
         let pacing = measured(500, 100_000, 400);
         assert!((860..=880).contains(&pacing.tail_page_count_max()));
-        // Just time to settle after the log was cleaned, if it is.
-        assert!((295..=305).contains(&pacing.lead_us(800, 25_000)));
-        assert!((4900..=5100).contains(&pacing.lead_us(10_000, 25_000)));
+        // Half of their copies again, and a moment in which the guest settles.
+        assert!((695..=705).contains(&pacing.lead_us(800, 25_000, true)));
+        assert_eq!(pacing.lead_us(800, 25_000, false), 0);
+        assert!((5200..=5400).contains(&pacing.lead_us(10_000, 25_000, false)));
+    }
+
+    #[test]
+    fn a_guest_settles_for_half_an_interval_at_most() {
+        let pacing = measured(500, 2_000_000, 400);
+        assert!((5900..=6000).contains(&pacing.settling_us(25_000)));
+        assert_eq!(pacing.settling_us(5_000), 2_500);
     }
 
     #[test]
@@ -130,9 +144,9 @@ mod tests {
         let mut pacing = measured(500, 100_000, 400);
         (0..100).for_each(|_| pacing.note_way(1000, 3_000_000));
         // 1500 pages take 4.5 ms to the backup; in 14.5 ms of 25 so many are written as fit.
-        assert!((4400..=4500).contains(&pacing.lead_us(1500, 25_000)));
+        assert!((4400..=4500).contains(&pacing.lead_us(1500, 25_000, false)));
         // 3000 pages would take 9 ms, in which more are written than half of what fits.
-        assert!((3550..=3700).contains(&pacing.lead_us(3000, 25_000)));
+        assert!((3550..=3700).contains(&pacing.lead_us(3000, 25_000, false)));
     }
 
     #[test]
@@ -160,7 +174,7 @@ mod tests {
                 pacing.note_pause(ns, ns / 2);
                 prop_assert!(pacing.tail_page_count_max() <= TAIL_PAGE_COUNT_MAX);
                 pacing.note_way(pages, ns);
-                let _ = pacing.lead_us(pages, ns);
+                let _ = pacing.lead_us(pages, ns, true);
             }
         }
     }

@@ -7,6 +7,7 @@
 //! can (`pacing`), since what is copied early may be written again, and there is none when the
 //! pages fit into the pause.
 
+use super::costs::Costs;
 use super::error::CaptureError;
 use super::logged_guest::{LoggedGuest, Reading, push_more};
 use super::output::EpochOutput;
@@ -45,6 +46,8 @@ pub struct Due {
     pub now_us: u64,
     /// When the beat wants it.
     pub at_us: u64,
+    /// The beat's interval.
+    pub interval_us: u64,
     /// Whether the epoch before is acknowledged, without which there is none.
     pub is_acknowledged: bool,
 }
@@ -76,9 +79,8 @@ pub struct PreDrain {
     is_first_look: bool,
     /// Entries that passes may add to an epoch.
     entry_count_max: u64,
-    /// When the next checkpoint is due, and how long after the one before.
-    due_us: u64,
-    interval_us: u64,
+    /// When the guest has settled after its log was cleaned, in microseconds.
+    settled_us: u64,
     way: Way,
 }
 
@@ -92,6 +94,8 @@ struct Pass {
     /// Pages copied, and the nanoseconds that the copies alone took.
     page_count: u64,
     copying_ns: u64,
+    /// Its pages would have fitted into the pause: it was made to clean the log.
+    is_cleaning: bool,
 }
 
 impl PreDrain {
@@ -109,22 +113,15 @@ impl PreDrain {
             expected_count: 0,
             is_first_look: true,
             entry_count_max,
-            due_us: 0,
-            interval_us: 0,
+            settled_us: 0,
             way: Way::Over,
         }
     }
 
-    /// Pages that the log named when the checkpoint was found ready.
+    /// Pages that the log named at the last look; when the checkpoint was found ready that was a moment ago.
     #[must_use]
     pub const fn found_count(&self) -> u64 {
         self.found_count
-    }
-
-    /// Whether it is known what the log names, and no pass is under way.
-    #[must_use]
-    pub const fn is_between_passes(&self) -> bool {
-        !self.is_first_look && self.pass.is_none()
     }
 
     /// What was done so far for the next checkpoint.
@@ -168,19 +165,17 @@ impl PreDrain {
     pub fn step(
         &mut self,
         guest: &mut dyn LoggedGuest,
-        pacing: &mut Pacing,
+        costs: &mut Costs,
         output: &mut EpochOutput<'_>,
         due: Due,
         surroundings: &mut impl Surroundings,
     ) -> Result<Step, CaptureError> {
-        if due.at_us != self.due_us {
-            self.interval_us = due.at_us.saturating_sub(self.due_us);
-            self.due_us = due.at_us;
-        }
-        self.way.watch(pacing, output, due)?;
+        self.way.watch(&mut costs.pacing, output, due)?;
         let step = match self.pass.take() {
-            Some(cursor) => self.go_on(cursor, guest, pacing, output, due, surroundings)?,
-            None => self.next(guest, pacing, output, due)?,
+            Some(cursor) => {
+                self.go_on(cursor, guest, &mut costs.pacing, output, due, surroundings)?
+            }
+            None => self.next(guest, costs, output, due)?,
         };
         let is_urgent = match step {
             // Pages were copied early so that the pause is short: now it must not come late.
@@ -197,23 +192,26 @@ impl PreDrain {
     fn next(
         &mut self,
         guest: &mut dyn LoggedGuest,
-        pacing: &Pacing,
+        costs: &mut Costs,
         output: &mut EpochOutput<'_>,
         due: Due,
     ) -> Result<Step, CaptureError> {
-        let begin_us =
-            due.at_us.saturating_sub(pacing.lead_us(self.expected_count, self.interval_us));
+        let at_us = due.at_us.max(self.settled_us);
+        let may_clean = costs.may_clean();
+        let lead_us = costs.pacing.lead_us(self.expected_count, due.interval_us, may_clean);
+        let begin_us = at_us.saturating_sub(lead_us);
         if due.now_us < begin_us {
             return Ok(Step::Wait { until_us: begin_us });
         }
-        let is_due = due.now_us >= due.at_us;
+        let is_due = due.now_us >= at_us;
         let is_fresh = !self.is_first_look && due.now_us < self.looked_us + LOOK_US_MAX;
-        let may_wait = self.found_count <= pacing.tail_page_count_max() && !self.is_first_look;
+        let may_wait =
+            self.found_count <= costs.pacing.tail_page_count_max() && !self.is_first_look;
         if is_due && !due.is_acknowledged {
             return Ok(Step::Wait { until_us: due.now_us });
         }
         if !is_due && (is_fresh || may_wait) {
-            return Ok(Step::Wait { until_us: due.at_us });
+            return Ok(Step::Wait { until_us: at_us });
         }
         // Neither a pass nor the pause may wait for the link: the guest would go on writing, or
         // stand still. So the ring must have room first, for a pass and those that follow it, and
@@ -223,45 +221,34 @@ impl PreDrain {
         if self.is_found_still && !has_room(output, self.found_count)? {
             return Ok(no_room);
         }
-        let is_pass_wanted = self.look(guest, pacing, due.now_us)?;
+        let is_too_much = self.look(guest, &costs.pacing, due.now_us)?;
+        let is_cleaning = !is_too_much && self.is_to_be_cleaned(costs, due);
+        let is_pass_wanted = is_too_much || is_cleaning;
         let page_count = self.found_count * if is_pass_wanted { PASS_ROOM } else { 2 } / 2;
         if !has_room(output, page_count)? {
             return Ok(no_room);
         }
         if is_pass_wanted {
-            self.begin_pass(guest, due.now_us)?;
+            guest.read_log(Reading::Clean)?;
+            self.is_found_still = false;
+            self.report.pass_count += 1;
+            self.newest = Pass { cleaned_us: due.now_us, is_cleaning, ..Pass::default() };
+            self.pass = Some(Cursor::default());
+            if is_cleaning {
+                self.settled_us = due.now_us + costs.pacing.settling_us(due.interval_us);
+            }
             return Ok(Step::Working);
         }
-        Ok(if is_due { Step::Ready } else { Step::Wait { until_us: due.at_us } })
+        Ok(if is_due { Step::Ready } else { Step::Wait { until_us: at_us } })
     }
 
-    fn begin_pass(&mut self, guest: &mut dyn LoggedGuest, now_us: u64) -> Result<(), CaptureError> {
-        guest.read_log(Reading::Clean)?;
-        self.is_found_still = false;
-        self.report.pass_count += 1;
-        self.newest = Pass { cleaned_us: now_us, ..Pass::default() };
-        self.pass = Some(Cursor::default());
-        Ok(())
-    }
-
-    /// Begins a pass where none was wanted, before a checkpoint that was found ready; false when there
-    /// was one already, or it would not fit.
-    ///
-    /// # Errors
-    /// The ring's and the guest's.
-    pub fn try_pass(
-        &mut self,
-        guest: &mut dyn LoggedGuest,
-        output: &mut EpochOutput<'_>,
-        now_us: u64,
-    ) -> Result<bool, CaptureError> {
-        let is_possible = self.report.pass_count == 0
+    /// Whether the log is to be cleaned although its pages fit into the pause. Until the epoch before is
+    /// acknowledged nobody knows when the pause will be, and what is written until then is copied in it.
+    fn is_to_be_cleaned(&self, costs: &mut Costs, due: Due) -> bool {
+        due.is_acknowledged
+            && self.report.pass_count == 0
             && self.found_count <= self.entry_count_max
-            && has_room(output, self.found_count * PASS_ROOM / 2)?;
-        if is_possible {
-            self.begin_pass(guest, now_us)?;
-        }
-        Ok(is_possible)
+            && costs.decide(self.found_count) == Reading::Clean
     }
 
     /// Counts what the log names now; true when a pass over it is worth while.
@@ -280,7 +267,9 @@ impl PreDrain {
         if self.found_count <= pacing.tail_page_count_max() {
             return Ok(false);
         }
-        self.is_futile |= self.report.pass_count > 0 && !self.is_shrinking(now_us);
+        // A pass that only cleaned the log says nothing of a race.
+        let was_for_pause = self.report.pass_count > 0 && !self.newest.is_cleaning;
+        self.is_futile |= was_for_pause && !self.is_shrinking(now_us);
         let entry_count = self.report.page_count + self.found_count;
         Ok(!self.is_futile
             && self.report.pass_count < PASS_COUNT_MAX

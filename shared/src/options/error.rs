@@ -14,8 +14,6 @@ pub enum UsageError {
     CommandMissing,
     /// The command is not one of this program's.
     CommandUnknown(FixedText<SHOWN_SIZE_MAX>),
-    /// The command is planned and not part of this version.
-    CommandUnavailable(&'static str),
     /// The command has no such option.
     OptionUnknown(FixedText<SHOWN_SIZE_MAX>),
     /// An option was given more often than it may be.
@@ -49,9 +47,6 @@ impl fmt::Display for UsageError {
             Self::CommandMissing => write!(formatter, "a command is missing: see --help"),
             Self::CommandUnknown(word) => {
                 write!(formatter, "there is no command {word}: see --help")
-            }
-            Self::CommandUnavailable(word) => {
-                write!(formatter, "{word} is not part of this version: see --help")
             }
             Self::OptionUnknown(option) => {
                 write!(formatter, "there is no option {option} here: see --help")

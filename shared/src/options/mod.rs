@@ -54,8 +54,7 @@ primary-helper: protects a running Xen guest, so that it survives the loss of th
                  fastest first, in the same order on both hosts
   --key-file     64 hexadecimal digits, the same on both hosts, readable by the owner alone;
                  SIGUSR2: read it again for the next session
-  --arbiter      program, or disk that both hosts share, which decides who lives when the link
-                 is cut (docs/arbiter.md)
+  --arbiter      program or shared disk that decides who lives when the link is cut: docs/arbiter.md
   --no-arbiter   there is none: a cut link then leaves the guest alive on both hosts
   --interval-ms  time between checkpoints, 5 to 10000; auto: as short as the costs allow
   --pause-target-us  longest pause wanted; pages that would not fit into it are copied before
@@ -78,7 +77,6 @@ rehearse sends an invented guest to `backup-helper stand-by` and prints what it 
   --seconds      how long to measure; for a trace, once through it
   --epochs       measure so many, if they are over before that time
 
-`doctor` is not part of this version.
 Exit status: 0 ended as asked, 1 failed, 2 usage.
 ";
 

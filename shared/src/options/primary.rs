@@ -65,7 +65,6 @@ pub fn parse_primary<'a>(
         Some("switch-over") => parse_switch_over(arguments),
         Some("rehearse") => parse_rehearse(arguments)
             .map(|options| options.map_or(PrimaryRequest::Help, PrimaryRequest::Rehearse)),
-        Some("doctor") => Err(UsageError::CommandUnavailable("doctor")),
         Some(other) => Err(UsageError::CommandUnknown(FixedText::new(other))),
     }
 }
@@ -147,7 +146,6 @@ mod tests {
         for (arguments, line) in [
             ("", "a command is missing: see --help"),
             ("guard", "there is no command guard: see --help"),
-            ("doctor", "doctor is not part of this version: see --help"),
             ("protect --domain web", "--config is missing: see --help"),
             ("protect --domain", "--domain needs a value: see --help"),
             ("protect --speed 3", "there is no option --speed here: see --help"),

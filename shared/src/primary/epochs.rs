@@ -123,6 +123,7 @@ impl<'t> Epochs<'t> {
             let due = Due {
                 now_us,
                 at_us: self.schedule.due_us(),
+                interval_us: self.schedule.interval_us(),
                 is_acknowledged: self.released_epoch == self.ended_epoch,
             };
             if free_entry_count != free_before || now_us < due.at_us {

@@ -123,9 +123,10 @@ fn a_replica_is_the_guest_after_every_epoch() {
         let mut output = EpochOutput::new(&mut producer, 7, 500);
         copy_all(&mut capture, &mut output, &mut backup, &mut program);
         let mut pass_count = 0;
-        // However seldom the guest has its turn: in the end it has written more than the pause may copy.
+        // However seldom the guest has its turn: in the end some of its pages are copied early.
         for epoch in 1.. {
-            let mut due = Due { now_us: epoch * 1000, at_us: epoch * 1000, is_acknowledged: true };
+            let (now_us, interval_us) = (epoch * 1000, 1000);
+            let mut due = Due { now_us, at_us: now_us, interval_us, is_acknowledged: true };
             while capture.pre_drain(&mut output, due, &mut program).unwrap() != Step::Ready {
                 due.now_us += 1;
                 backup.work().unwrap();
