@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -21,9 +22,6 @@ CPU_MODEL = "qemu64,+svm,+npt,+aes,+pclmulqdq,+ssse3,+sse4.1,+rdrand"
 # QEMU's own default is a gigabyte for each host, which buys nothing here.
 TRANSLATION_CACHE_MB = 256
 MONITOR_SECONDS_MAX = 10.0
-# Real-time priorities of a host that goes before all else: its processors may wait for its devices.
-PROCESSOR_PRIORITY = 10
-DEVICES_PRIORITY = 12
 # It reads what nobody writes.
 _WAIT_SECONDS = (
     "[[ -p /run/lab-wait ]] || mkfifo /run/lab-wait; exec 9<>/run/lab-wait || exit 2; "
@@ -175,17 +173,15 @@ class Host:
                 raise LabError(f"host {self.name}: not up after {timeout:.0f} s, see {self.console_log}")
             time.sleep(0.25)
 
-    def go_before_others(self) -> None:
-        """Gives this host the real cores first: no other host, and nothing else on this machine, takes the time
-        of what it emulates, as none takes a real host's.
+    def give_way(self) -> None:
+        """Lets this host run only where no other wants a real core: what another emulates then hardly ever
+        waits for it, as a real host waits for none.
         """
         assert self.process is not None, "only the lab that started a host knows its threads"
-        with Monitor(self.monitor_socket) as monitor:
-            processors = monitor.processor_threads()
         for folder in Path(f"/proc/{self.process.pid}/task").iterdir():
-            thread = int(folder.name)
-            priority = PROCESSOR_PRIORITY if thread in processors else DEVICES_PRIORITY
-            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
+            # QEMU's helping threads come and go.
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(int(folder.name), os.SCHED_IDLE, os.sched_param(0))
 
     def run(self, script: str, timeout: float = 60.0, check: bool = True) -> Result:
         """Runs a script in dom0."""

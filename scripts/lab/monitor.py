@@ -1,7 +1,6 @@
-"""QEMU's control connection (QMP): saves a running host to a file, lets one that came from a file go on, and tells
-which threads are its processors.
+"""QEMU's control connection (QMP): saves a running host to a file, and lets one that came from a file go on.
 
-The hosts themselves are `lab.machine`'s.
+Only what a saved host needs is here; the hosts themselves are `lab.machine`'s.
 """
 
 from __future__ import annotations
@@ -54,10 +53,6 @@ class Monitor:
         self._wait("query-status", "paused", _SAVE_SECONDS_MAX)
         self._ask("cont")
 
-    def processor_threads(self) -> list[int]:
-        """The thread that emulates each processor of the host."""
-        return [int(processor["thread-id"]) for processor in self._ask("query-cpus-fast")]
-
     def _wait(self, question: str, status: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while (now := self._ask(question).get("status")) != status:
@@ -65,7 +60,7 @@ class Monitor:
                 raise LabError(f"QEMU's {question} is {now}, not {status}")
             time.sleep(0.05)
 
-    def _ask(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
+    def _ask(self, command: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
         request = {"execute": command, "arguments": arguments or {}}
         self._socket.sendall(json.dumps(request).encode())
         # What QEMU tells unasked comes in between.
@@ -74,5 +69,5 @@ class Monitor:
             if "error" in answer:
                 raise LabError(f"QEMU refuses {command}: {answer['error'].get('desc')}")
             if "return" in answer:
-                return answer["return"]
+                return dict(answer["return"])
         raise LabError(f"QEMU ended before it answered {command}")

@@ -24,6 +24,7 @@ HELPERS = ("primary-helper", "backup-helper")
 SAYS_SECONDS_MAX = 20
 # For so long an emulated host may be too busy to give an answer that it has.
 BUSY_SECONDS_MAX = 120
+STATUS_TRIES = 10
 PROTECTED_SECONDS_MAX = 240
 # What the primary's helper, and the backup's, say of a guest whose backup is complete.
 PROTECTED = "PROTECTED"
@@ -128,6 +129,14 @@ class Helper:
         except (LabError, OSError):
             return {}
         return parse_status(result.stdout) if result.status == 0 else {}
+
+    def told_status(self) -> dict[str, str]:
+        """What `status` prints, of a helper that has something to say: a busy host is asked again."""
+        for _ in range(STATUS_TRIES):
+            if status := self.status():
+                return status
+            time.sleep(0.5)
+        raise LabError(f"no status: {self.log(3).strip()}")
 
     def log(self, lines: int = 12) -> str:
         """The end of its log."""

@@ -24,7 +24,6 @@ LIGHT_LOAD = "dirty 1000 100 1000"
 HEAVY_LOAD = "dirty 4096 50 4096"
 SETTLING_SECONDS = 5.0
 OFFER_SECONDS_MAX = 60
-STATUS_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -64,24 +63,16 @@ def _measure(lab: Lab, options: Protection, seconds: float) -> Deployment:
         pair.wait_protected()
         control.ask(LIGHT_LOAD)
         time.sleep(SETTLING_SECONDS + seconds)
-        pause_us = int(_status(pair)["pause_us_p50"])
+        pause_us = int(pair.primary.told_status()["pause_us_p50"])
         control.ask(HEAVY_LOAD, timeout=60)
         time.sleep(SETTLING_SECONDS)
-        sent, began = int(_status(pair)["bytes_sent"]), time.monotonic()
+        sent, began = int(pair.primary.told_status()["bytes_sent"]), time.monotonic()
         time.sleep(seconds)
-        sent = int(_status(pair)["bytes_sent"]) - sent
+        sent = int(pair.primary.told_status()["bytes_sent"]) - sent
         rate = sent / (time.monotonic() - began)
     finally:
         pair.stop()
     return Deployment("stub domains" if options.stub else "dom0", pause_us, rate)
-
-
-def _status(pair: Pair) -> dict[str, str]:
-    for _ in range(STATUS_TRIES):
-        if status := pair.primary.status():
-            return status
-        time.sleep(0.5)
-    raise LabError(f"no status: {pair.primary.log(3).strip()}")
 
 
 def _start_stub_domains(lab: Lab) -> str:

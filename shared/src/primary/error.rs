@@ -106,16 +106,16 @@ impl fmt::Display for ProtectError {
                 HolderOf(record)
             ),
             Self::NotHandedOver => f.write_str(
-                "the backup did not take the guest that it was handed, which runs on here, \
-                 unprotected: see what the backup says, and start protection again",
+                "the backup did not take the guest, which runs on here, unprotected: see what it says \
+                 there, and start protection again",
             ),
             Self::HandOverUnknown => f.write_str(
-                "the backup did not answer when it was handed the guest: look there; if the guest \
-                 does not live there, `xl unpause` it here and start protection again",
+                "the backup did not answer when it was handed the guest: if that does not live there, \
+                 `xl unpause` it here and start protection again",
             ),
             Self::Undecided => f.write_str(
                 "the arbiter has not decided who lives: the guest stays paused and its output held: \
-                 start protection again when the arbiter answers",
+                 start protection again when it answers",
             ),
             Self::TraceFile(error) => write!(f, "--trace: {error}"),
             Self::Trace(error) => write!(f, "--trace: {error}"),

@@ -149,9 +149,11 @@ impl Dirtier {
             if let Some(meter) = meter.as_mut() {
                 let page_due = due + interval * page / u32::try_from(pages).unwrap_or(u32::MAX);
                 while meter.look() < page_due {}
-                meter.note_page();
             }
             pool.dirty_next(pool_pages, round);
+            if let Some(meter) = meter.as_mut() {
+                meter.note_page();
+            }
         }
         self.rounds.store(round + 1, Ordering::Relaxed);
         let next_due = due + interval;
@@ -159,9 +161,8 @@ impl Dirtier {
             Some(meter) => while meter.look() < next_due {},
             None => thread::sleep(next_due.saturating_duration_since(Instant::now())),
         }
-        // Late by more than the interval: take up the pace again rather than catch up.
-        let now = Instant::now();
-        if now > next_due + interval { now } else { next_due }
+        // When late, take up the pace again rather than catch up.
+        next_due.max(Instant::now())
     }
 }
 

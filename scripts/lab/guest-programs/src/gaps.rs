@@ -39,6 +39,7 @@ pub struct Report {
 pub struct Meter {
     threshold: Duration,
     start: Instant,
+    start_wall: SystemTime,
     last: Instant,
     last_wall: SystemTime,
     report: Report,
@@ -51,12 +52,13 @@ impl Meter {
     #[must_use]
     pub fn start(threshold_us: u64) -> Self {
         set_own_niceness(-5);
-        let start = Instant::now();
+        let (start, start_wall) = (Instant::now(), SystemTime::now());
         Self {
             threshold: Duration::from_micros(threshold_us),
             start,
+            start_wall,
             last: start,
-            last_wall: SystemTime::now(),
+            last_wall: start_wall,
             report: Report { holes: Vec::with_capacity(HOLES_MAX), ..Report::default() },
         }
     }
@@ -88,7 +90,8 @@ impl Meter {
     /// Ends the measurement and returns what it saw.
     #[must_use]
     pub fn finish(mut self) -> Report {
-        self.report.elapsed_us = microseconds(self.start.elapsed());
+        let elapsed_wall = self.start_wall.elapsed().unwrap_or_default();
+        self.report.elapsed_us = microseconds(self.start.elapsed().max(elapsed_wall));
         set_own_niceness(0);
         self.report
     }
