@@ -52,9 +52,9 @@ impl Costs {
         self.decided = None;
     }
 
-    /// Whether the log may have to be cleaned for the next checkpoint even if its pages fit into the pause.
+    /// Whether [`Costs::decide`] may yet say that the log is to be cleaned.
     #[must_use]
     pub fn may_clean(&self) -> bool {
-        self.log_policy.as_ref().is_some_and(LogPolicy::may_clean)
+        self.log_policy.is_some() && self.decided != Some(Reading::Keep)
     }
 }

@@ -9,8 +9,7 @@ use crate::limits::LOG_KEPT_EPOCH_COUNT_MAX;
 const INTERVAL_US: u64 = 10_000;
 /// Microseconds between two steps.
 const STEP_US: u64 = 100;
-/// What a pause costs besides its copies, in nanoseconds: the guest settles for three times as long.
-const FIXED_NS: u64 = 200_000;
+/// Three times what a pause costs besides its copies.
 const SETTLED_US: core::ops::RangeInclusive<u64> = 600..=700;
 
 /// Epochs of one guest.
@@ -20,11 +19,13 @@ struct Run {
     drain: Drain,
     now_us: u64,
     due_us: u64,
-    /// Microseconds from a checkpoint to its acknowledgement.
+    /// Microseconds from a beat to the acknowledgement of what was due at it.
     way_us: u64,
     write_count: u64,
     /// Pages that the guest writes at once when it sees a pass begin.
     burst_page_count: u16,
+    /// What a pause costs besides its copies.
+    fixed_ns: u64,
 }
 
 /// What one epoch was made of.
@@ -36,6 +37,8 @@ struct Seen {
     paused_page_count: u64,
     /// From the begin of the first pass to the pause.
     settled_us: Option<u64>,
+    /// How long after its due time the checkpoint was taken, or after the acknowledgement when that is later.
+    late_us: u64,
 }
 
 impl Run {
@@ -49,6 +52,7 @@ impl Run {
             way_us: 1_000,
             write_count: 0,
             burst_page_count: 0,
+            fixed_ns: 200_000,
         }
     }
 
@@ -65,9 +69,10 @@ impl Run {
         let mut output = EpochOutput::new(producer, *session, 500);
         let mut program = Ticking(0);
         let mut writes = writes.iter();
-        let (acknowledged_us, mut pass_us) = (*now_us + self.way_us, None);
+        let mut pass_us = None;
         self.due_us = (self.due_us + INTERVAL_US).max(*now_us);
         let at_us = self.due_us;
+        let acknowledged_us = at_us - INTERVAL_US.min(at_us) + self.way_us;
         loop {
             let is_acknowledged = *now_us >= acknowledged_us;
             let due = Due { now_us: *now_us, at_us, interval_us: INTERVAL_US, is_acknowledged };
@@ -92,7 +97,7 @@ impl Run {
         for forced in [None, Some(Reading::Clean)].into_iter().take(1 + usize::from(is_repeated)) {
             drain.read_log(guest, forced).unwrap();
             copied = drain.copy(guest, &mut output, &mut program).unwrap();
-            drain.note_pause(FIXED_NS + copied.elapsed_ns, copied);
+            drain.note_pause(self.fixed_ns + copied.elapsed_ns, copied);
         }
         output.publish();
         Bench::consume(consumer, image, u64::MAX / 2);
@@ -101,6 +106,7 @@ impl Run {
             report: drain.take_report(),
             paused_page_count: copied.page_count,
             settled_us: pass_us.map(|pass_us| *now_us - pass_us),
+            late_us: *now_us - at_us.max(acknowledged_us),
         }
     }
 
@@ -116,8 +122,10 @@ fn fresh(epoch: u16) -> Vec<Vec<u16>> {
 
 #[test]
 fn a_log_is_cleaned_while_the_guest_runs_and_it_settles_before_the_pause() {
-    // The acknowledgement comes before the checkpoint is due, or after.
-    for way_us in [1_000, INTERVAL_US * 3 / 2] {
+    // The acknowledgement comes before the checkpoint is due, a moment before, or after.
+    for (way_us, late_us_max) in
+        [(1_000, STEP_US), (INTERVAL_US - 300, 500), (INTERVAL_US * 3 / 2, 800)]
+    {
         let mut run = Run::roomy(true, 4096);
         run.way_us = way_us;
         let seen = run.epochs(60, fresh);
@@ -126,9 +134,26 @@ fn a_log_is_cleaned_while_the_guest_runs_and_it_settles_before_the_pause() {
         let is_settled =
             |epoch: &Seen| epoch.settled_us.is_some_and(|time| SETTLED_US.contains(&time));
         assert!(cleaned.clone().all(is_settled), "{seen:?}");
+        assert!(seen.iter().all(|epoch| epoch.late_us <= late_us_max), "{way_us}: {seen:?}");
         assert!(cleaned.clone().all(|epoch| epoch.paused_page_count == 0), "{seen:?}");
         assert!(cleaned.count() > 40, "a guest that never returns is cleaned nearly always");
     }
+}
+
+#[test]
+fn a_guest_that_never_returns_is_known_also_when_looking_takes_long() {
+    let mut run = Run::roomy(true, 4096);
+    run.fixed_ns = 1_000_000;
+    // Four pages at each tenth step, so that a third of an epoch's are written after the look.
+    let evenly = |epoch: u16| {
+        let steps = (0..100).map(|step| match step % 10 {
+            0 => (0..4).map(|page| epoch * 40 + step / 10 * 4 + page).collect(),
+            _ => Vec::new(),
+        });
+        steps.collect()
+    };
+    let seen = run.epochs(100, evenly);
+    assert!(seen.iter().filter(|epoch| epoch.report.pass_count > 0).count() > 70, "{seen:?}");
 }
 
 #[test]

@@ -33,7 +33,8 @@ pub struct LogPolicy {
 }
 
 impl LogPolicy {
-    /// Decides for a checkpoint; the log names `logged_count` pages now, which is shortly before it.
+    /// Decides for a checkpoint; the log names `logged_count` pages now, which is shortly before it: always
+    /// about as shortly, so that two decisions are an epoch apart.
     pub fn decide(&mut self, logged_count: u64) -> Reading {
         if self.kept_epoch_count == 0 {
             self.written_count = logged_count;
@@ -61,12 +62,6 @@ impl LogPolicy {
             return self.clean();
         }
         Reading::Keep
-    }
-
-    /// Whether the next decision can be [`Reading::Clean`] at all.
-    #[must_use]
-    pub const fn may_clean(&self) -> bool {
-        self.kept_epoch_count > 0 || self.cleanings > 0
     }
 
     /// Notes that the log was cleaned.

@@ -197,21 +197,26 @@ impl PreDrain {
         due: Due,
     ) -> Result<Step, CaptureError> {
         let at_us = due.at_us.max(self.settled_us);
-        let may_clean = costs.may_clean();
-        let lead_us = costs.pacing.lead_us(self.expected_count, due.interval_us, may_clean);
+        let is_cleaned_early = costs.log_policy.is_some();
+        let lead_us = costs.pacing.lead_us(self.expected_count, due.interval_us, is_cleaned_early);
         let begin_us = at_us.saturating_sub(lead_us);
         if due.now_us < begin_us {
             return Ok(Step::Wait { until_us: begin_us });
         }
         let is_due = due.now_us >= at_us;
-        let is_fresh = !self.is_first_look && due.now_us < self.looked_us + LOOK_US_MAX;
-        let may_wait =
-            self.found_count <= costs.pacing.tail_page_count_max() && !self.is_first_look;
         if is_due && !due.is_acknowledged {
             return Ok(Step::Wait { until_us: due.now_us });
         }
-        if !is_due && (is_fresh || may_wait) {
-            return Ok(Step::Wait { until_us: at_us });
+        if !is_due && !self.is_first_look {
+            let is_cleaning_open =
+                due.is_acknowledged && self.report.pass_count == 0 && costs.may_clean();
+            if self.found_count <= costs.pacing.tail_page_count_max() && !is_cleaning_open {
+                return Ok(Step::Wait { until_us: at_us });
+            }
+            let fresh_until_us = self.looked_us + LOOK_US_MAX;
+            if due.now_us < fresh_until_us {
+                return Ok(Step::Wait { until_us: at_us.min(fresh_until_us) });
+            }
         }
         // Neither a pass nor the pause may wait for the link: the guest would go on writing, or
         // stand still. So the ring must have room first, for a pass and those that follow it, and
@@ -234,9 +239,6 @@ impl PreDrain {
             self.report.pass_count += 1;
             self.newest = Pass { cleaned_us: due.now_us, is_cleaning, ..Pass::default() };
             self.pass = Some(Cursor::default());
-            if is_cleaning {
-                self.settled_us = due.now_us + costs.pacing.settling_us(due.interval_us);
-            }
             return Ok(Step::Working);
         }
         Ok(if is_due { Step::Ready } else { Step::Wait { until_us: at_us } })
@@ -296,6 +298,9 @@ impl PreDrain {
         due: Due,
         surroundings: &mut impl Surroundings,
     ) -> Result<Step, CaptureError> {
+        if self.newest.is_cleaning && self.newest.page_count == 0 {
+            self.settled_us = due.now_us + pacing.settling_us(due.interval_us);
+        }
         let free_count = output.free_entry_count()?.min(PASS_STEP_PAGE_COUNT);
         if free_count == 0 {
             self.pass = Some(cursor);
