@@ -1,9 +1,9 @@
 //! A checkpoint: pause, copy what changed, unpause. The guest is not asked.
 //!
 //! In the pause: the gate's next epoch begins, pages that log-dirty does not see are copied, the
-//! dirty bitmap is read, dirty pages are copied, the HVM context is taken. The log is cleaned only
-//! when that pays (`log_policy`), and pages that would take too long were copied before
-//! (`predrain`). What changes seldom (ports, grant frames, amount of memory) is asked for after the pause and
+//! dirty bitmap is read, dirty pages are copied, the HVM context is taken. The log is left as it is:
+//! where it pays to clean it, and where pages would take too long, a pass went before
+//! (`predrain`), or the pause cleans it where none was possible. What changes seldom (ports, grant frames, amount of memory) is asked for after the pause and
 //! compared with what was known before: equal on both sides means equal in the pause. Where it
 //! differs the pause is repeated within the same epoch; pages sent twice do no harm, the last
 //! one counts.

@@ -4,8 +4,9 @@
 //! A pass cleans the log and copies the pages that it named; what the guest writes meanwhile is
 //! named again, by the next pass or in the pause. So nothing is lost, and a page that is copied
 //! twice costs only the copy: the last version of an epoch counts. Passes begin as late as they
-//! can (`pacing`), since what is copied early may be written again, and there is none when the
-//! pages fit into the pause.
+//! can (`pacing`), since what is copied early may be written again. When the pages fit into the
+//! pause there is none, unless the log is to be cleaned (`costs`): then the guest has a moment to
+//! touch again what it always touches, before it is paused.
 
 use super::costs::Costs;
 use super::error::CaptureError;
