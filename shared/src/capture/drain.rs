@@ -72,12 +72,7 @@ impl Drain {
         due: Due,
         surroundings: &mut impl Surroundings,
     ) -> Result<Step, CaptureError> {
-        let passes_before = self.pass_count();
-        let step = self.pre_drain.step(guest, &mut self.costs, output, due, surroundings)?;
-        if self.pass_count() != passes_before {
-            self.costs.note_cleaned();
-        }
-        Ok(step)
+        self.pre_drain.step(guest, &mut self.costs, output, due, surroundings)
     }
 
     /// Passes that were begun for the next checkpoint.

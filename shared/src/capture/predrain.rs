@@ -209,9 +209,8 @@ impl PreDrain {
             return Ok(Step::Wait { until_us: due.now_us });
         }
         if !is_due && !self.is_first_look {
-            let is_cleaning_open =
-                due.is_acknowledged && self.report.pass_count == 0 && costs.may_clean();
-            if self.found_count <= costs.pacing.tail_page_count_max() && !is_cleaning_open {
+            let fits = self.found_count <= costs.pacing.tail_page_count_max();
+            if fits && !self.may_be_cleaned(costs, due) {
                 return Ok(Step::Wait { until_us: at_us });
             }
             let fresh_until_us = self.looked_us + LOOK_US_MAX;
@@ -228,7 +227,9 @@ impl PreDrain {
             return Ok(no_room);
         }
         let is_too_much = self.look(guest, &costs.pacing, due.now_us)?;
-        let is_cleaning = !is_too_much && self.is_to_be_cleaned(costs, due);
+        let is_cleaning = !is_too_much
+            && self.may_be_cleaned(costs, due)
+            && costs.decide(self.found_count) == Reading::Clean;
         let is_pass_wanted = is_too_much || is_cleaning;
         let page_count = self.found_count * if is_pass_wanted { PASS_ROOM } else { 2 } / 2;
         if !has_room(output, page_count)? {
@@ -236,6 +237,7 @@ impl PreDrain {
         }
         if is_pass_wanted {
             guest.read_log(Reading::Clean)?;
+            costs.note_cleaned();
             self.is_found_still = false;
             self.report.pass_count += 1;
             self.newest = Pass { cleaned_us: due.now_us, is_cleaning, ..Pass::default() };
@@ -245,13 +247,13 @@ impl PreDrain {
         Ok(if is_due { Step::Ready } else { Step::Wait { until_us: at_us } })
     }
 
-    /// Whether the log is to be cleaned although its pages fit into the pause. Until the epoch before is
+    /// Whether a pass may clean the log although its pages fit into the pause. Until the epoch before is
     /// acknowledged nobody knows when the pause will be, and what is written until then is copied in it.
-    fn is_to_be_cleaned(&self, costs: &mut Costs, due: Due) -> bool {
+    fn may_be_cleaned(&self, costs: &Costs, due: Due) -> bool {
         due.is_acknowledged
             && self.report.pass_count == 0
             && self.found_count <= self.entry_count_max
-            && costs.decide(self.found_count) == Reading::Clean
+            && costs.may_clean()
     }
 
     /// Counts what the log names now; true when a pass over it is worth while.

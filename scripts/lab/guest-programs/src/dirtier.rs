@@ -145,9 +145,10 @@ impl Dirtier {
         let (pages, interval_ms, round) = self.state();
         let pool_pages = usize::try_from(self.pool_pages.load(Ordering::Relaxed)).unwrap_or(1);
         let interval = Duration::from_millis(interval_ms);
-        for page in 0..u32::try_from(pages).unwrap_or(u32::MAX) {
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        for page in 0..pages {
             if let Some(meter) = meter.as_mut() {
-                let page_due = due + interval * page / u32::try_from(pages).unwrap_or(u32::MAX);
+                let page_due = due + interval * page / pages;
                 while meter.look() < page_due {}
             }
             pool.dirty_next(pool_pages, round);
