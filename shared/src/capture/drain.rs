@@ -17,6 +17,7 @@ use super::output::EpochOutput;
 use super::pacing::Pacing;
 use super::predrain::{Due, PreDrain, PreDrainReport, Step};
 use super::surroundings::Surroundings;
+use crate::platform::vector;
 
 /// Pages that were copied in a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,12 @@ impl Drain {
         due: Due,
         surroundings: &mut impl Surroundings,
     ) -> Result<Step, CaptureError> {
-        self.pre_drain.step(guest, &mut self.costs, output, due, surroundings)
+        let step = self.pre_drain.step(guest, &mut self.costs, output, due, surroundings)?;
+        if step == Step::Ready {
+            // The log is read into it in the pause, and the larger the guest, the more of it has left the caches.
+            vector::prefetch_words(guest.bitmap());
+        }
+        Ok(step)
     }
 
     /// Passes that were begun for the next checkpoint.

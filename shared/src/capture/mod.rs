@@ -2,7 +2,7 @@
 //!
 //! A [`Capture`] is made of a running domain; per epoch it pauses the guest, copies what changed
 //! straight into the page ring, and lets it run. Of the pages that `drain` brings into an epoch,
-//! `predrain` copies some before, when the pause would be too long otherwise (`pacing`, `way`), or
+//! `predrain` copies some before, when the pause would be too long otherwise (`pacing`), or
 //! when the dirty log is to be cleaned: `log_policy` weighs what that costs the guest (`costs`).
 //! `logged_guest` is what all of them need of a guest, be it Xen's or a rehearsed one. `scan` walks
 //! bitmaps; `discovery` finds, by looking, where the guest keeps the structures that it shares with
@@ -36,7 +36,6 @@ mod shared_pages;
 mod surroundings;
 #[cfg(test)]
 mod test_guest;
-pub mod way;
 pub mod xenstore_traffic;
 
 pub use checkpoint::CheckpointReport;

@@ -19,6 +19,8 @@ const MEASURED_PAGE_COUNT_MIN: u64 = 32;
 /// touches: both are the price of entering the hypervisor, on whatever machine. A pause right after it
 /// would find the guest among those faults, and make one gap of both.
 const SETTLING_PAUSES: u64 = 3;
+/// Pages that are copied early have one part in so many of an interval to be sent before the pause.
+const EARLY_PARTS: u64 = 4;
 /// The budget is never smaller: that few pages are not worth a reading of the log.
 const BUDGET_PAGE_COUNT_MIN: u64 = 64;
 
@@ -28,7 +30,6 @@ pub struct Pacing {
     target_ns: u64,
     fixed_ns: u64,
     page_ns_units: u64,
-    way_ns_units: u64,
 }
 
 impl Pacing {
@@ -39,7 +40,6 @@ impl Pacing {
             target_ns: target_us as u64 * 1000,
             fixed_ns: 0,
             page_ns_units: PAGE_NS_START * PAGE_NS_UNIT,
-            way_ns_units: 0,
         }
     }
 
@@ -58,15 +58,6 @@ impl Pacing {
             if self.fixed_ns == 0 { fixed_ns } else { smoothed(self.fixed_ns, fixed_ns) };
     }
 
-    /// Notes that the acknowledgement came `elapsed_ns` after a pause at whose end `entry_count` entries
-    /// were on their way to the backup.
-    pub fn note_way(&mut self, entry_count: u64, elapsed_ns: u64) {
-        if entry_count >= MEASURED_PAGE_COUNT_MIN {
-            self.way_ns_units =
-                smoothed(self.way_ns_units, elapsed_ns * PAGE_NS_UNIT / entry_count);
-        }
-    }
-
     /// Pages of the log that the pause may copy.
     #[must_use]
     pub fn tail_page_count_max(&self) -> u64 {
@@ -83,24 +74,25 @@ impl Pacing {
     }
 
     /// Microseconds before the checkpoint at which copying `page_count` pages early must begin, of a
-    /// guest that writes so many in `interval_us`. When all of them may be left to the pause that is 0, or
-    /// what it takes to clean the log and have the guest settle, if the log `is_cleaned_early`.
+    /// guest that writes so many in `interval_us`. When all of them may be left to the pause that is 0,
+    /// unless the log `is_cleaned_early`, before which the guest has to settle.
     ///
-    /// That is as late as possible, so that little is written to them again, but early enough for
-    /// them to be on the backup when the pause begins, as far as what is written meanwhile fits into
-    /// the pause: the guest's output waits for whatever is not.
+    /// The later, the less is written to them again. The earlier, the more of them are on the backup when the
+    /// pause begins: the guest's output waits for whatever is not. So it is a part of the interval in which the guest
+    /// writes no more than such a part of what the pause may copy.
     #[must_use]
     pub fn lead_us(&self, page_count: u64, interval_us: u64, is_cleaned_early: bool) -> u64 {
-        let of_units = |units: u64| page_count.saturating_mul(units) / PAGE_NS_UNIT / 1000;
-        // What is written meanwhile takes a second, shorter pass.
-        let copying_us = of_units(self.page_ns_units * 5 / 4);
         let tail_count = self.tail_page_count_max();
-        if page_count <= tail_count {
-            let cleaning_us = copying_us + self.settling_us(interval_us);
-            return if is_cleaned_early { cleaning_us } else { 0 };
+        let fits = page_count <= tail_count;
+        if fits && !is_cleaned_early {
+            return 0;
         }
-        let spare_us = interval_us.saturating_mul(tail_count) / page_count / 2;
-        copying_us.max(of_units(self.way_ns_units).min(spare_us))
+        let settling_us = if fits { self.settling_us(interval_us) } else { 0 };
+        // What is written meanwhile takes a second, shorter pass.
+        let copying_us =
+            page_count.saturating_mul(self.page_ns_units * 5 / 4) / PAGE_NS_UNIT / 1000;
+        let ahead_us = interval_us.saturating_mul(tail_count.min(page_count)) / page_count.max(1);
+        (copying_us + settling_us).max(ahead_us / EARLY_PARTS)
     }
 }
 
@@ -127,8 +119,8 @@ mod tests {
     fn the_budget_is_what_the_target_leaves() {
         let pacing = measured(500, 100_000, 400);
         assert!((860..=880).contains(&pacing.tail_page_count_max()));
-        // Half of their copies again, and a moment in which the guest settles.
-        assert!((695..=705).contains(&pacing.lead_us(800, 25_000, true)));
+        // A quarter of their copies again, and a moment in which the guest settles.
+        assert!((695..=705).contains(&pacing.lead_us(800, 2_500, true)));
         assert_eq!(pacing.lead_us(800, 25_000, false), 0);
         assert!((4900..=5100).contains(&pacing.lead_us(10_000, 25_000, false)));
     }
@@ -141,13 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_sent_before_the_pause_as_far_as_what_follows_fits_into_it() {
-        let mut pacing = measured(500, 100_000, 400);
-        (0..100).for_each(|_| pacing.note_way(1000, 3_000_000));
-        // 1500 pages take 4.5 ms to the backup; in 14.5 ms of 25 so many are written as fit.
-        assert!((4400..=4500).contains(&pacing.lead_us(1500, 25_000, false)));
-        // 3000 pages would take 9 ms, in which more are written than half of what fits.
-        assert!((3550..=3700).contains(&pacing.lead_us(3000, 25_000, false)));
+    fn pages_are_copied_early_enough_to_be_sent_as_far_as_what_follows_costs_the_pause_little() {
+        let pacing = measured(500, 100_000, 400);
+        // A quarter of the interval, if all fits into the pause anyway.
+        assert!((6240..=6250).contains(&pacing.lead_us(100, 25_000, true)));
+        // So long that a quarter of what fits is written meanwhile.
+        let lead_us = pacing.lead_us(1500, 25_000, false);
+        let written_count = 1500 * lead_us / 25_000;
+        assert!(written_count.abs_diff(pacing.tail_page_count_max() / 4) <= 1, "{written_count}");
     }
 
     #[test]
@@ -174,7 +167,6 @@ mod tests {
                 pacing.note_copied(pages, ns);
                 pacing.note_pause(ns, ns / 2);
                 prop_assert!(pacing.tail_page_count_max() <= TAIL_PAGE_COUNT_MAX);
-                pacing.note_way(pages, ns);
                 let _ = pacing.lead_us(pages, ns, true);
             }
         }

@@ -15,7 +15,6 @@ use super::output::EpochOutput;
 use super::pacing::Pacing;
 use super::scan::Cursor;
 use super::surroundings::Surroundings;
-use super::way::Way;
 use crate::limits::{PASS_COUNT_MAX, PASS_STEP_PAGE_COUNT, RING_PAUSE_ENTRY_COUNT};
 
 /// A look at the log that is older than this says little of it any more.
@@ -82,7 +81,6 @@ pub struct PreDrain {
     entry_count_max: u64,
     /// When the guest has settled after its log was cleaned, in microseconds.
     settled_us: u64,
-    way: Way,
 }
 
 /// The newest pass, as far as it has come.
@@ -115,7 +113,6 @@ impl PreDrain {
             is_first_look: true,
             entry_count_max,
             settled_us: 0,
-            way: Way::Over,
         }
     }
 
@@ -136,7 +133,6 @@ impl PreDrain {
         self.is_first_look = true;
         self.is_found_still = false;
         self.is_futile = false;
-        self.way = Way::Begins;
         core::mem::take(&mut self.report)
     }
 
@@ -171,7 +167,6 @@ impl PreDrain {
         due: Due,
         surroundings: &mut impl Surroundings,
     ) -> Result<Step, CaptureError> {
-        self.way.watch(&mut costs.pacing, output, due)?;
         let step = match self.pass.take() {
             Some(cursor) => {
                 self.go_on(cursor, guest, &mut costs.pacing, output, due, surroundings)?

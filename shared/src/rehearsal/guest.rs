@@ -8,6 +8,7 @@ use crate::capture::{CaptureError, scan};
 use crate::limits::PAGE_SIZE;
 use crate::platform::linux::memory::MemoryError;
 use crate::platform::linux::private_memory::PrivatePages;
+use crate::platform::vector;
 use crate::xen::GuestPage;
 
 /// Capture's side of the guest.
@@ -66,13 +67,17 @@ impl LoggedGuest for RehearsedGuest {
     }
 
     fn read_log(&mut self, reading: Reading) -> Result<(), CaptureError> {
-        for (word, logged) in self.bitmap.words_mut().iter_mut().zip(self.region.log()) {
-            // Most words are zero, and a load disturbs the guest less than an exchange.
-            *word = match logged.load(Ordering::SeqCst) {
-                0 => 0,
-                bits if reading == Reading::Keep => bits,
-                _ => logged.swap(0, Ordering::SeqCst),
-            };
+        let log = self.region.log();
+        for (page, logged) in self.bitmap.all_mut().iter_mut().zip(log.as_chunks().0) {
+            vector::copy_page_near(logged, page);
+        }
+        if reading == Reading::Clean {
+            for (word, logged) in self.bitmap.words_mut().iter_mut().zip(log) {
+                // Most words are zero, and an exchange disturbs the guest.
+                if *word != 0 {
+                    *word = logged.swap(0, Ordering::SeqCst);
+                }
+            }
         }
         Ok(())
     }

@@ -85,10 +85,10 @@ impl GuestRegion {
         self.memory.words(start..start + PAGE_SIZE).as_array().expect("a page's words")
     }
 
-    /// The log: one bit a gfn.
+    /// The log: one bit a gfn, in whole pages.
     #[must_use]
     pub fn log(&self) -> &[AtomicU64] {
-        self.memory.words(LOG..LOG + as_size(self.gfn_count).div_ceil(64) * 8)
+        self.memory.words(LOG..self.stamps)
     }
 
     /// Pauses the guest: when this returns, nothing is written. `yield_core` is called while a write is

@@ -33,6 +33,11 @@ pub fn copy_page(source: &[AtomicU64; PAGE_WORD_COUNT], target: &mut [u8; PAGE_S
     copy::run(COPY.get(), source.as_ptr().cast(), target.as_mut_ptr());
 }
 
+/// Copies a page as [`copy_page`] does, to where this core needs it next: its copy stays in the caches.
+pub fn copy_page_near(source: &[AtomicU64; PAGE_WORD_COUNT], target: &mut [u8; PAGE_SIZE]) {
+    copy::run(copy::CopyMethod::String, source.as_ptr().cast(), target.as_mut_ptr());
+}
+
 /// Copies `source` into a page that others may look at meanwhile; what they see of an aligned word
 /// is the old one or the new one. Everybody sees the whole page once something is stored after it.
 pub fn write_page(source: &[u8; PAGE_SIZE], target: &[AtomicU64; PAGE_WORD_COUNT]) {
@@ -66,6 +71,11 @@ pub fn prefetch_start(page: &[AtomicU64; PAGE_WORD_COUNT]) {
 /// Asks for the first line of a page that others may write.
 pub fn prefetch_line(page: &[AtomicU64; PAGE_WORD_COUNT]) {
     copy::prefetch(page.as_ptr().cast(), 1);
+}
+
+/// Asks for all of `words`, which will be read or written soon.
+pub fn prefetch_words(words: &[u64]) {
+    copy::prefetch(words.as_ptr().cast(), size_of_val(words));
 }
 
 /// Whether every byte of a page is zero.
