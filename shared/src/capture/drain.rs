@@ -5,7 +5,7 @@
 //! whether a checkpoint has the log cleaned. A [`Drain`] keeps them together for whoever takes the
 //! checkpoints, of a domain or of a rehearsed guest.
 //!
-//! A log that is to be cleaned is cleaned by a pass a moment before the pause where that is possible. What
+//! A log that is to be cleaned is cleaned by a pass before the pause where that is possible. What
 //! the pass copies the pause need not, and what the guest pays for the cleaning, in hypercalls and faults, it
 //! pays while it runs: its gap is not the pause and that together.
 

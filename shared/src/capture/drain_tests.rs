@@ -9,8 +9,6 @@ use crate::limits::LOG_KEPT_EPOCH_COUNT_MAX;
 const INTERVAL_US: u64 = 10_000;
 /// Microseconds between two steps.
 const STEP_US: u64 = 100;
-/// Three times what a pause costs besides its copies.
-const SETTLED_US: u64 = 600;
 
 /// Epochs of one guest.
 struct Run {
@@ -123,18 +121,19 @@ fn fresh(epoch: u16) -> Vec<Vec<u16>> {
 #[test]
 fn a_log_is_cleaned_while_the_guest_runs_and_it_settles_before_the_pause() {
     // The acknowledgement comes before the checkpoint is due, a moment before, or after. Where there is time, the
-    // pages have a quarter of the interval to be sent.
-    for (way_us, late_us_max, early_us) in [
-        (1_000, STEP_US, INTERVAL_US / 4),
-        (INTERVAL_US - 300, 500, SETTLED_US),
-        (INTERVAL_US * 3 / 2, 800, SETTLED_US),
+    // 40 pages have some to be sent.
+    for (way_us, fixed_ns, late_us_max, early_us, early_us_max) in [
+        (1_000, 200_000, STEP_US, 1_300, INTERVAL_US / 4),
+        (1_000, 1_000_000, STEP_US, 3_000, 3_100),
+        (INTERVAL_US - 300, 200_000, 500, 600, 700),
+        (INTERVAL_US * 3 / 2, 200_000, 800, 600, 700),
     ] {
         let mut run = Run::roomy(true, 4096);
-        run.way_us = way_us;
+        (run.way_us, run.fixed_ns) = (way_us, fixed_ns);
         let seen = run.epochs(60, fresh);
         assert!(seen.iter().all(|epoch| epoch.reading == Reading::Keep), "{seen:?}");
         let cleaned = seen.iter().filter(|epoch| epoch.report.pass_count > 0);
-        let times_us = early_us..=early_us + STEP_US;
+        let times_us = early_us..=early_us_max;
         let is_settled =
             |epoch: &Seen| epoch.settled_us.is_some_and(|time_us| times_us.contains(&time_us));
         assert!(cleaned.clone().all(is_settled), "{seen:?}");
@@ -142,6 +141,19 @@ fn a_log_is_cleaned_while_the_guest_runs_and_it_settles_before_the_pause() {
         assert!(cleaned.clone().all(|epoch| epoch.paused_page_count == 0), "{seen:?}");
         assert!(cleaned.count() > 40, "a guest that never returns is cleaned nearly always");
     }
+}
+
+#[test]
+fn pages_that_exceed_the_pause_only_when_it_is_due_are_copied_early() {
+    // No target, so that the pause may copy 64 pages; after a pass the log names them in the last part of an epoch.
+    let options = DrainOptions { pause_target_us: 0, may_keep_log: true };
+    let mut run = Run::new(options, 4096, 2048);
+    run.fixed_ns = 0;
+    let evenly =
+        |_| (0..100u16).map(|step| (step * 76 / 100..(step + 1) * 76 / 100).collect()).collect();
+    let seen = run.epochs(30, evenly);
+    let is_early = |epoch: &Seen| epoch.settled_us.is_some_and(|time_us| time_us >= 2_000);
+    assert!(seen[2..].iter().all(is_early), "{seen:?}");
 }
 
 #[test]

@@ -33,8 +33,8 @@ pub struct LogPolicy {
 }
 
 impl LogPolicy {
-    /// Decides for a checkpoint; the log names `logged_count` pages now, which is shortly before it: always
-    /// about as shortly, so that two decisions are an epoch apart.
+    /// Decides for a checkpoint; the log names `logged_count` pages now, in the last quarter of the
+    /// interval before it as a rule: two decisions are about an epoch apart.
     pub fn decide(&mut self, logged_count: u64) -> Reading {
         if self.kept_epoch_count == 0 {
             self.written_count = logged_count;

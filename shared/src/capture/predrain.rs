@@ -3,8 +3,8 @@
 //!
 //! A pass cleans the log and copies the pages that it named; what the guest writes meanwhile is
 //! named again, by the next pass or in the pause. So nothing is lost, and a page that is copied
-//! twice costs only the copy: the last version of an epoch counts. Passes begin as late as they
-//! can (`pacing`), since what is copied early may be written again. When the pages fit into the
+//! twice costs only the copy: the last version of an epoch counts. When they begin is weighed by `pacing`: what is
+//! copied early may be written again, what is copied late is on the backup late. When the pages fit into the
 //! pause there is none, unless the log is to be cleaned (`costs`): then the guest has a moment to
 //! touch again what it always touches, before it is paused.
 
@@ -74,9 +74,11 @@ pub struct PreDrain {
     found_count: u64,
     /// The log was not cleaned since: it names at least so many.
     is_found_still: bool,
-    /// Pages that it named at the first look before the last checkpoint.
+    /// Pages that it is expected to name when a checkpoint is due, as of the first look before the last one.
     expected_count: u64,
     is_first_look: bool,
+    /// The most that it named at a look since then.
+    most_count: u64,
     /// Entries that passes may add to an epoch.
     entry_count_max: u64,
     /// When the guest has settled after its log was cleaned, in microseconds.
@@ -111,6 +113,7 @@ impl PreDrain {
             is_found_still: false,
             expected_count: 0,
             is_first_look: true,
+            most_count: 0,
             entry_count_max,
             settled_us: 0,
         }
@@ -251,7 +254,7 @@ impl PreDrain {
             && costs.may_clean()
     }
 
-    /// Counts what the log names now; true when a pass over it is worth while.
+    /// Counts what the log names now; true when a pass over it is worth while, since the pause would be too long.
     fn look(
         &mut self,
         guest: &mut dyn LoggedGuest,
@@ -261,10 +264,14 @@ impl PreDrain {
         self.found_count = guest.logged_page_count()?;
         self.is_found_still = true;
         self.looked_us = now_us;
+        let mut expected_count = self.found_count;
         if core::mem::take(&mut self.is_first_look) {
-            self.expected_count = self.found_count;
+            // More is written until the checkpoint is due: as much as there was the last time.
+            expected_count = expected_count.max(core::mem::take(&mut self.most_count));
+            self.expected_count = expected_count;
         }
-        if self.found_count <= pacing.tail_page_count_max() {
+        self.most_count = self.most_count.max(self.found_count);
+        if expected_count <= pacing.tail_page_count_max() {
             return Ok(false);
         }
         // A pass that only cleaned the log says nothing of a race.

@@ -68,6 +68,7 @@ impl LoggedGuest for RehearsedGuest {
 
     fn read_log(&mut self, reading: Reading) -> Result<(), CaptureError> {
         let log = self.region.log();
+        // The guest only ever sets bits: one that is missed here stays for the next reading.
         for (page, logged) in self.bitmap.all_mut().iter_mut().zip(log.as_chunks().0) {
             vector::copy_page_near(logged, page);
         }

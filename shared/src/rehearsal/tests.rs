@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::capture::drain::DrainOptions;
+use crate::capture::logged_guest::{LoggedGuest as _, Reading};
 use crate::capture::predrain::{Due, Step};
-use crate::capture::{EpochOutput, Surroundings};
+use crate::capture::{EpochOutput, Surroundings, scan};
 use crate::commit::staging::{Staging, StagingFault, StagingProgress};
 use crate::commit::{Mismatch, Replica};
 use crate::ring::{Consumer, EntryKind, Producer, Ring};
@@ -143,6 +144,21 @@ fn a_replica_is_the_guest_after_every_epoch() {
             thread::yield_now();
         }
     });
+}
+
+#[test]
+fn a_log_of_several_pages_is_read_whole() {
+    let gfns = [0, 32_767, 32_768, 70_000];
+    let region = GuestRegion::create(70_001).unwrap();
+    gfns.into_iter().for_each(|gfn| region.end_write(gfn, DIGEST_NONE));
+    let mut guest = RehearsedGuest::new(region).unwrap();
+    let mut read = |reading| {
+        guest.read_log(reading).unwrap();
+        scan::set_gfns(guest.bitmap()).collect::<Vec<_>>()
+    };
+    assert_eq!(read(Reading::Keep), gfns);
+    assert_eq!(read(Reading::Clean), gfns);
+    assert_eq!(read(Reading::Keep), []);
 }
 
 #[test]

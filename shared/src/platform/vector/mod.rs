@@ -73,7 +73,7 @@ pub fn prefetch_line(page: &[AtomicU64; PAGE_WORD_COUNT]) {
     copy::prefetch(page.as_ptr().cast(), 1);
 }
 
-/// Asks for all of `words`, which will be read or written soon.
+/// Asks for `words`, which begin at a cache line and will be read or written soon.
 pub fn prefetch_words(words: &[u64]) {
     copy::prefetch(words.as_ptr().cast(), size_of_val(words));
 }
