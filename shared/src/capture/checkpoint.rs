@@ -9,6 +9,7 @@
 //! one counts.
 
 use super::drain::Copied;
+use super::due::PreDrainReport;
 use super::error::CaptureError;
 use super::inquiry::{ask_grant_frames, ask_ports};
 use super::logged_guest::Reading;
@@ -16,7 +17,6 @@ use super::memory::pages_of;
 use super::output::EpochOutput;
 use super::page::GuestPages as _;
 use super::pause::Pause;
-use super::predrain::PreDrainReport;
 use super::session::{Capture, PerVcpu};
 use super::shared_pages::FixedPages;
 use super::surroundings::Surroundings;

@@ -1,10 +1,10 @@
 //! A domain of Xen's as a guest whose writes are logged.
 
 use super::Capture;
+use super::due::{Due, Step};
 use super::error::CaptureError;
 use super::logged_guest::{LoggedGuest, Reading};
 use super::output::EpochOutput;
-use super::predrain::{Due, Step};
 use super::surroundings::Surroundings;
 use crate::xen::{Domid, GuestMemory, GuestPage, HypercallBuffer, Xen};
 

@@ -10,12 +10,13 @@
 //! pays while it runs: its gap is not the pause and that together.
 
 use super::costs::Costs;
+use super::due::{Due, PreDrainReport, Step};
 use super::error::CaptureError;
 use super::log_policy::LogPolicy;
 use super::logged_guest::{LoggedGuest, Reading, push_all};
 use super::output::EpochOutput;
 use super::pacing::Pacing;
-use super::predrain::{Due, PreDrain, PreDrainReport, Step};
+use super::predrain::PreDrain;
 use super::surroundings::Surroundings;
 use crate::platform::vector;
 
@@ -120,6 +121,7 @@ impl Drain {
         guest.read_log(reading)?;
         if reading == Reading::Clean {
             self.costs.note_cleaned();
+            self.pre_drain.note_cleaned_in_pause();
         }
         Ok(())
     }

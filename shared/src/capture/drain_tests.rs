@@ -145,15 +145,30 @@ fn a_log_is_cleaned_while_the_guest_runs_and_it_settles_before_the_pause() {
 
 #[test]
 fn pages_that_exceed_the_pause_only_when_it_is_due_are_copied_early() {
-    // No target, so that the pause may copy 64 pages; after a pass the log names them in the last part of an epoch.
-    let options = DrainOptions { pause_target_us: 0, may_keep_log: true };
-    let mut run = Run::new(options, 4096, 2048);
-    run.fixed_ns = 0;
-    let evenly =
-        |_| (0..100u16).map(|step| (step * 76 / 100..(step + 1) * 76 / 100).collect()).collect();
-    let seen = run.epochs(30, evenly);
-    let is_early = |epoch: &Seen| epoch.settled_us.is_some_and(|time_us| time_us >= 2_000);
-    assert!(seen[2..].iter().all(is_early), "{seen:?}");
+    // No target, so that the pause may copy 64 pages.
+    for may_keep_log in [true, false] {
+        let options = DrainOptions { pause_target_us: 0, may_keep_log };
+        let mut run = Run::new(options, 4096, 2048);
+        run.fixed_ns = 0;
+        let evenly = |_| {
+            (0..100u16).map(|step| (step * 76 / 100..(step + 1) * 76 / 100).collect()).collect()
+        };
+        let seen = run.epochs(30, evenly);
+        let is_early = |epoch: &Seen| epoch.settled_us.is_some_and(|time_us| time_us >= 2_000);
+        assert!(seen[2..].iter().all(is_early), "{seen:?}");
+    }
+}
+
+#[test]
+fn pages_that_are_all_written_at_the_end_are_copied_before_the_pause() {
+    for may_keep_log in [true, false] {
+        let options = DrainOptions { pause_target_us: 0, may_keep_log };
+        let mut run = Run::new(options, 4096, 2048);
+        run.fixed_ns = 0;
+        let burst = |step| if step == 90 { 0..400 } else { 0..0 };
+        let seen = run.epochs(30, |_| (0..100).map(|step| burst(step).collect()).collect());
+        assert!(seen.iter().all(|epoch| epoch.paused_page_count <= 64), "{seen:?}");
+    }
 }
 
 #[test]

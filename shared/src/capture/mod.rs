@@ -15,6 +15,7 @@ pub mod costs;
 pub mod discovery;
 mod domain_log;
 pub mod drain;
+pub mod due;
 mod error;
 mod full_copy;
 mod inquiry;

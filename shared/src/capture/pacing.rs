@@ -22,7 +22,7 @@ const SETTLING_PAUSES: u64 = 3;
 /// While pages that were copied early are sent, before the pause, the guest may write one part in so many of what
 /// the pause may copy.
 const EARLY_PARTS: u64 = 4;
-/// No page needs longer to the backup: 4 KiB at 1 Gbit/s, as it is.
+/// What a page may need to the backup: 4 KiB at 1 Gbit/s, as it is.
 const PAGE_SENDING_US: u64 = 33;
 /// The budget is never smaller: that few pages are not worth a reading of the log.
 const BUDGET_PAGE_COUNT_MIN: u64 = 64;
@@ -77,12 +77,12 @@ impl Pacing {
     }
 
     /// Microseconds before the checkpoint at which copying `page_count` pages early must begin, of a
-    /// guest that writes so many in `interval_us`; half of that at most. When all of them may be left to the pause it
+    /// guest that writes so many in `interval_us`; half the interval at most. When all of them may be left to the pause it
     /// is 0, unless the log `is_cleaned_early`, before which the guest has to settle.
     ///
     /// The later, the less is written to them again. The earlier, the more of them are on the backup when the
     /// pause begins: the guest's output waits for whatever is not. So they are given what the link may need, as far as the
-    /// guest writes no more meanwhile than a part of what the pause may copy.
+    /// guest writes no more meanwhile than a part of what the pause may copy; but always what copying them takes.
     #[must_use]
     pub fn lead_us(&self, page_count: u64, interval_us: u64, is_cleaned_early: bool) -> u64 {
         let tail_count = self.tail_page_count_max();

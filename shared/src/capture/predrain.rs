@@ -9,6 +9,7 @@
 //! touch again what it always touches, before it is paused.
 
 use super::costs::Costs;
+use super::due::{Due, PreDrainReport, Step};
 use super::error::CaptureError;
 use super::logged_guest::{LoggedGuest, Reading, push_more};
 use super::output::EpochOutput;
@@ -25,42 +26,6 @@ const PASS_ROOM: u64 = 3;
 /// much of the time in which they were written.
 const SHRINKING_EIGHTHS: u64 = 6;
 
-/// What is to be done before the next checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing before this time, in microseconds.
-    Wait {
-        /// When to ask again.
-        until_us: u64,
-    },
-    /// Some pages were copied: ask again at once.
-    Working,
-    /// The checkpoint can be taken.
-    Ready,
-}
-
-/// When the next checkpoint may begin.
-#[derive(Clone, Copy, Debug)]
-pub struct Due {
-    /// The time now, in microseconds.
-    pub now_us: u64,
-    /// When the beat wants it.
-    pub at_us: u64,
-    /// The beat's interval.
-    pub interval_us: u64,
-    /// Whether the epoch before is acknowledged, without which there is none.
-    pub is_acknowledged: bool,
-}
-
-/// What pre-drain did for one epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PreDrainReport {
-    /// Passes made.
-    pub pass_count: u32,
-    /// Pages copied in them.
-    pub page_count: u64,
-}
-
 /// The passes before one checkpoint after the other.
 #[derive(Debug)]
 pub struct PreDrain {
@@ -74,11 +39,14 @@ pub struct PreDrain {
     found_count: u64,
     /// The log was not cleaned since: it names at least so many.
     is_found_still: bool,
-    /// Pages that it is expected to name when a checkpoint is due, as of the first look before the last one.
+    /// Pages that it will name when the checkpoint is due, as far as the last look tells.
+    due_count: u64,
+    /// The same as of an epoch's first look: so many are expected in the next epoch.
     expected_count: u64,
     is_first_look: bool,
-    /// The most that it named at a look since then.
-    most_count: u64,
+    /// When the log was cleaned last, and when the last checkpoint was found ready, in microseconds.
+    cleaned_us: u64,
+    ready_us: u64,
     /// Entries that passes may add to an epoch.
     entry_count_max: u64,
     /// When the guest has settled after its log was cleaned, in microseconds.
@@ -88,8 +56,6 @@ pub struct PreDrain {
 /// The newest pass, as far as it has come.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pass {
-    /// When it cleaned the log, in microseconds.
-    cleaned_us: u64,
     /// How long it took, with all that came between its steps.
     duration_us: u64,
     /// Pages copied, and the nanoseconds that the copies alone took.
@@ -111,9 +77,11 @@ impl PreDrain {
             looked_us: 0,
             found_count: 0,
             is_found_still: false,
+            due_count: 0,
             expected_count: 0,
             is_first_look: true,
-            most_count: 0,
+            cleaned_us: 0,
+            ready_us: 0,
             entry_count_max,
             settled_us: 0,
         }
@@ -123,6 +91,11 @@ impl PreDrain {
     #[must_use]
     pub const fn found_count(&self) -> u64 {
         self.found_count
+    }
+
+    /// The pause cleans the log, of a checkpoint that was found ready.
+    pub const fn note_cleaned_in_pause(&mut self) {
+        self.cleaned_us = self.ready_us;
     }
 
     /// What was done so far for the next checkpoint.
@@ -207,7 +180,7 @@ impl PreDrain {
             return Ok(Step::Wait { until_us: due.now_us });
         }
         if !is_due && !self.is_first_look {
-            let fits = self.found_count <= costs.pacing.tail_page_count_max();
+            let fits = self.due_count <= costs.pacing.tail_page_count_max();
             if fits && !self.may_be_cleaned(costs, due) {
                 return Ok(Step::Wait { until_us: at_us });
             }
@@ -224,7 +197,7 @@ impl PreDrain {
         if self.is_found_still && !has_room(output, self.found_count)? {
             return Ok(no_room);
         }
-        let is_too_much = self.look(guest, &costs.pacing, due.now_us)?;
+        let is_too_much = self.look(guest, &costs.pacing, due)?;
         let is_cleaning = !is_too_much
             && self.may_be_cleaned(costs, due)
             && costs.decide(self.found_count) == Reading::Clean;
@@ -238,11 +211,16 @@ impl PreDrain {
             costs.note_cleaned();
             self.is_found_still = false;
             self.report.pass_count += 1;
-            self.newest = Pass { cleaned_us: due.now_us, is_cleaning, ..Pass::default() };
+            self.cleaned_us = due.now_us;
+            self.newest = Pass { is_cleaning, ..Pass::default() };
             self.pass = Some(Cursor::default());
             return Ok(Step::Working);
         }
-        Ok(if is_due { Step::Ready } else { Step::Wait { until_us: at_us } })
+        if !is_due {
+            return Ok(Step::Wait { until_us: at_us });
+        }
+        self.ready_us = due.now_us;
+        Ok(Step::Ready)
     }
 
     /// Whether a pass may clean the log although its pages fit into the pause. Until the epoch before is
@@ -259,36 +237,44 @@ impl PreDrain {
         &mut self,
         guest: &mut dyn LoggedGuest,
         pacing: &Pacing,
-        now_us: u64,
+        due: Due,
     ) -> Result<bool, CaptureError> {
         self.found_count = guest.logged_page_count()?;
         self.is_found_still = true;
-        self.looked_us = now_us;
-        let mut expected_count = self.found_count;
+        self.looked_us = due.now_us;
+        self.due_count = self.count_at(due);
         if core::mem::take(&mut self.is_first_look) {
-            // More is written until the checkpoint is due: as much as there was the last time.
-            expected_count = expected_count.max(core::mem::take(&mut self.most_count));
-            self.expected_count = expected_count;
+            self.expected_count = self.due_count;
         }
-        self.most_count = self.most_count.max(self.found_count);
-        if expected_count <= pacing.tail_page_count_max() {
+        if self.due_count <= pacing.tail_page_count_max() {
             return Ok(false);
         }
         // A pass that only cleaned the log says nothing of a race.
         let was_for_pause = self.report.pass_count > 0 && !self.newest.is_cleaning;
-        self.is_futile |= was_for_pause && !self.is_shrinking(now_us);
+        self.is_futile |= was_for_pause && !self.is_shrinking(due.now_us);
         let entry_count = self.report.page_count + self.found_count;
         Ok(!self.is_futile
             && self.report.pass_count < PASS_COUNT_MAX
             && entry_count <= self.entry_count_max)
     }
 
+    /// What the log will name when the checkpoint is due, of a guest that goes on as it did since the log was
+    /// cleaned. It may return to its pages: a log that is an interval old says all of it.
+    fn count_at(&self, due: Due) -> u64 {
+        let old_us = due.now_us.saturating_sub(self.cleaned_us);
+        let due_us = due.at_us.saturating_sub(self.cleaned_us).min(due.interval_us);
+        if self.report.pass_count > 0 || due_us <= old_us {
+            return self.found_count;
+        }
+        self.found_count.saturating_mul(due_us) / old_us.max(1)
+    }
+
     /// Whether a further pass leaves fewer pages than the one before it left: more are found than that
     /// also when time went by since.
     fn is_shrinking(&self, now_us: u64) -> bool {
-        let Pass { cleaned_us, duration_us, page_count, .. } = self.newest;
+        let Pass { duration_us, page_count, .. } = self.newest;
         let expected_us = self.found_count * duration_us / page_count.max(1);
-        let written_us = now_us.saturating_sub(cleaned_us);
+        let written_us = now_us.saturating_sub(self.cleaned_us);
         self.found_count * 8 <= page_count * SHRINKING_EIGHTHS
             || expected_us * 8 <= written_us * SHRINKING_EIGHTHS
     }
@@ -319,7 +305,7 @@ impl PreDrain {
         let newest = &mut self.newest;
         newest.page_count += pushed_count;
         newest.copying_ns += elapsed_ns;
-        newest.duration_us = due.now_us.saturating_sub(newest.cleaned_us) + elapsed_ns / 1000;
+        newest.duration_us = due.now_us.saturating_sub(self.cleaned_us) + elapsed_ns / 1000;
         if pushed_count == free_count {
             self.pass = Some(cursor);
         } else {

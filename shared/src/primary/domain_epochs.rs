@@ -4,7 +4,7 @@ use super::epochs::{Acknowledged, Checkpointed};
 use super::error::ProtectError;
 use super::protection::{EpochFigures, Protection, SessionEnd};
 use super::steps::Attendant as _;
-use crate::capture::predrain::{Due, Step};
+use crate::capture::due::{Due, Step};
 use crate::capture::{Capture, CaptureError, CheckpointReport, EpochOutput, Surroundings};
 use crate::limits::EPOCH_REVIVABLE_FIRST;
 use crate::platform::linux::{clock, signals};

@@ -5,7 +5,7 @@
 use super::error::ProtectError;
 use super::protection::{EpochFigures, SessionEnd};
 use super::schedule::Schedule;
-use crate::capture::predrain::{Due, Step};
+use crate::capture::due::{Due, Step};
 use crate::capture::{CheckpointReport, EpochOutput};
 use crate::idle::Idle;
 use crate::limits::EPOCH_REVIVABLE_FIRST;

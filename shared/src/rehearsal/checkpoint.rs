@@ -4,8 +4,8 @@ use super::digest::Digest;
 use super::guest::RehearsedGuest;
 use super::state::{CONTEXT_SIZE, context, state};
 use crate::capture::drain::{Copied, Drain, DrainOptions};
+use crate::capture::due::{Due, Step};
 use crate::capture::logged_guest::{LoggedGuest as _, Reading};
-use crate::capture::predrain::{Due, Step};
 use crate::capture::{
     CaptureError, CheckpointReport, EpochOutput, FullCopy, FullCopyProgress, Surroundings,
 };

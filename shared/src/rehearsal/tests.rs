@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::capture::drain::DrainOptions;
+use crate::capture::due::{Due, Step};
 use crate::capture::logged_guest::{LoggedGuest as _, Reading};
-use crate::capture::predrain::{Due, Step};
 use crate::capture::{EpochOutput, Surroundings, scan};
 use crate::commit::staging::{Staging, StagingFault, StagingProgress};
 use crate::commit::{Mismatch, Replica};

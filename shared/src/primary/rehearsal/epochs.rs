@@ -3,7 +3,7 @@
 use super::guest_process::GuestProcess;
 use super::measured::{Measured, Reading};
 use super::report;
-use crate::capture::predrain::{Due, Step};
+use crate::capture::due::{Due, Step};
 use crate::capture::{CaptureError, CheckpointReport, EpochOutput, FullCopyProgress};
 use crate::limits::REHEARSAL_VERIFY_MS;
 use crate::link_half::own_figures;
