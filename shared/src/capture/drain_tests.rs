@@ -60,6 +60,12 @@ impl Run {
         Self::new(options, early_entry_count_max, 2048)
     }
 
+    /// No target and no fixed cost: 64 pages fit into the pause.
+    fn tight(may_keep_log: bool) -> Self {
+        let options = DrainOptions { pause_target_us: 0, may_keep_log };
+        Self { fixed_ns: 0, ..Self::new(options, 4096, 2048) }
+    }
+
     /// One epoch, whose writes are spread over its steps; an attempt at its pause may fail before.
     fn epoch(&mut self, writes: &[Vec<u16>], is_repeated: bool) -> Seen {
         let Self { bench, guest, drain, now_us, .. } = self;
@@ -145,11 +151,8 @@ fn a_log_is_cleaned_while_the_guest_runs_and_it_settles_before_the_pause() {
 
 #[test]
 fn pages_that_exceed_the_pause_only_when_it_is_due_are_copied_early() {
-    // No target, so that the pause may copy 64 pages.
     for may_keep_log in [true, false] {
-        let options = DrainOptions { pause_target_us: 0, may_keep_log };
-        let mut run = Run::new(options, 4096, 2048);
-        run.fixed_ns = 0;
+        let mut run = Run::tight(may_keep_log);
         let evenly = |_| {
             (0..100u16).map(|step| (step * 76 / 100..(step + 1) * 76 / 100).collect()).collect()
         };
@@ -162,9 +165,7 @@ fn pages_that_exceed_the_pause_only_when_it_is_due_are_copied_early() {
 #[test]
 fn pages_that_are_all_written_at_the_end_are_copied_before_the_pause() {
     for may_keep_log in [true, false] {
-        let options = DrainOptions { pause_target_us: 0, may_keep_log };
-        let mut run = Run::new(options, 4096, 2048);
-        run.fixed_ns = 0;
+        let mut run = Run::tight(may_keep_log);
         let burst = |step| if step == 90 { 0..400 } else { 0..0 };
         let seen = run.epochs(30, |_| (0..100).map(|step| burst(step).collect()).collect());
         assert!(seen.iter().all(|epoch| epoch.paused_page_count <= 64), "{seen:?}");
