@@ -163,6 +163,18 @@ fn pages_that_exceed_the_pause_only_when_it_is_due_are_copied_early() {
 }
 
 #[test]
+fn a_guest_that_returns_all_the_time_is_not_expected_to_write_more() {
+    for may_keep_log in [true, false] {
+        let mut run = Run::tight(may_keep_log);
+        let evenly = |_| (0..100).map(|step| (0..8).map(|page| (step * 8 + page) % 60).collect());
+        run.epochs(2, |_| vec![(0..100).collect()]);
+        let seen = run.epochs(20, |epoch| evenly(epoch).collect());
+        let passed = seen[4..].iter().filter(|epoch| epoch.report.pass_count > 0);
+        assert_eq!(passed.count(), 0, "{seen:?}");
+    }
+}
+
+#[test]
 fn pages_that_are_all_written_at_the_end_are_copied_before_the_pause() {
     for may_keep_log in [true, false] {
         let mut run = Run::tight(may_keep_log);

@@ -219,6 +219,10 @@ impl PreDrain {
         if !is_due {
             return Ok(Step::Wait { until_us: at_us });
         }
+        if self.report.pass_count == 1 && self.found_count * 2 > self.newest.page_count {
+            // The guest had returned to most of its pages by then: no more than these are to be expected.
+            self.expected_count = self.newest.page_count;
+        }
         self.ready_us = due.now_us;
         Ok(Step::Ready)
     }
@@ -246,12 +250,13 @@ impl PreDrain {
         if core::mem::take(&mut self.is_first_look) {
             self.expected_count = self.due_count;
         }
-        if self.due_count <= pacing.tail_page_count_max() {
+        let tail_count = pacing.tail_page_count_max();
+        if self.due_count <= tail_count {
             return Ok(false);
         }
-        // A pass that only cleaned the log says nothing of a race.
-        let was_for_pause = self.report.pass_count > 0 && !self.newest.is_cleaning;
-        self.is_futile |= was_for_pause && !self.is_shrinking(due.now_us);
+        // A pass over few pages, as one that only cleaned the log, says nothing of a race.
+        let was_race = self.report.pass_count > 0 && self.newest.page_count > tail_count;
+        self.is_futile |= was_race && !self.is_shrinking(due.now_us);
         let entry_count = self.report.page_count + self.found_count;
         Ok(!self.is_futile
             && self.report.pass_count < PASS_COUNT_MAX

@@ -91,6 +91,26 @@ fn pages_that_do_not_fit_are_copied_before_and_the_tail_is_short() {
 }
 
 #[test]
+fn a_pass_over_few_pages_does_not_lose_a_race() {
+    let mut bench = Bench::new(2048);
+    let (mut guest, mut drain) = (Guest::new(), PreDrain::new(4096));
+    let mut costs = without_policy(0);
+    let mut program = Ticking(0);
+    let mut output = EpochOutput::new(&mut bench.producer, bench.session, 500);
+    // 64 pages fit. 40 in 600 us would be 73 when the checkpoint is due.
+    (drain.expected_count, drain.cleaned_us) = (400, 900);
+    (0..40).for_each(|gfn| guest.write(gfn, 7));
+    for (now_us, passes) in [(1_500, 1), (1_600, 1), (2_000, 2)] {
+        let due = Due { now_us, at_us: 2_000, interval_us: 2_000, is_acknowledged: true };
+        let step = drain.step(&mut guest, &mut costs, &mut output, due, &mut program);
+        assert_eq!((step, drain.report().pass_count), (Ok(Step::Working), passes));
+        if now_us == 1_600 {
+            (0..400).for_each(|gfn| guest.write(gfn, 8));
+        }
+    }
+}
+
+#[test]
 fn a_checkpoint_amid_a_pass_has_every_page() {
     let mut bench = Bench::new(2048);
     let (mut guest, mut drain) = (Guest::new(), PreDrain::new(4096));
